@@ -1,0 +1,393 @@
+use std::{
+    any::Any,
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use sync_wrapper::SyncWrapper;
+use tower::BoxError;
+
+use crate::service::TransformError;
+
+/// A request or response body: nothing, bytes, or a stream.
+///
+/// It is `Send` and `Sync`, so a `&Request<Body>` may be held across an `.await`. Bodies from hyper are held
+/// without a box.
+///
+/// # Example
+///
+/// ```
+/// # block_on(async {
+/// use sallygate::Body;
+///
+/// let body = Body::from("hello");
+/// assert_eq!(body.read(1024).await?, "hello");
+///
+/// let endless = Body::from(vec![0; 2048]);
+/// assert_eq!(endless.read(1024).await.unwrap_err().status(), 413);
+/// # Ok::<(), sallygate::TransformError>(())
+/// # }).unwrap();
+/// # fn block_on<F: Future>(f: F) -> F::Output {
+/// #     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(f)
+/// # }
+/// ```
+pub struct Body {
+    kind: Kind,
+    guard: Option<Box<Guard>>,
+}
+
+enum Kind {
+    Empty,
+    Full(Bytes),
+    Incoming(Incoming),
+    Stream(Streamed),
+}
+
+/// A body of any type. A `SyncWrapper` gives no shared access, so what `&self` is asked for is kept beside it.
+struct Streamed {
+    body: SyncWrapper<Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>>,
+    ended: bool,
+    hint: SizeHint,
+}
+
+/// What is watched while a body passes; a body that cannot go wrong has none.
+struct Guard {
+    left: u64,
+    watch: Option<Arc<Watch>>,
+    trailers: Option<TrailerRule>,
+}
+
+/// What to do with a trailer section: remove fields, in place.
+pub(crate) type TrailerRule = Box<dyn Fn(&mut HeaderMap) + Send + Sync>;
+
+/// How far a request body came, seen by the stage that waits for the answer.
+#[derive(Debug, Default)]
+pub(crate) struct Watch(AtomicU8);
+
+const MOVED: u8 = 1;
+const FAILED: u8 = 2;
+const TOO_LARGE: u8 = 4;
+
+impl Watch {
+    /// Whether anything passed since the last call.
+    pub(crate) fn take_moved(&self) -> bool {
+        self.0.fetch_and(!MOVED, Ordering::Relaxed) & MOVED != 0
+    }
+
+    /// Whether the caller's body broke off or was malformed.
+    pub(crate) fn failed(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & FAILED != 0
+    }
+
+    /// Whether the body went over its limit.
+    pub(crate) fn too_large(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & TOO_LARGE != 0
+    }
+
+    fn set(&self, bit: u8) {
+        self.0.fetch_or(bit, Ordering::Relaxed);
+    }
+}
+
+/// The body went over its limit.
+#[derive(Debug, thiserror::Error)]
+#[error("body over the limit")]
+struct TooLarge;
+
+impl Body {
+    /// Creates an empty body.
+    #[must_use]
+    pub fn empty() -> Self {
+        Kind::Empty.into()
+    }
+
+    /// Wraps any HTTP body.
+    ///
+    /// A body that is known to be at its end becomes an empty one.
+    pub fn new<B>(body: B) -> Self
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        if body.is_end_stream() {
+            return Self::empty();
+        }
+        let mut slot = Some(body);
+        if let Some(own) = (&mut slot as &mut dyn Any).downcast_mut::<Option<Self>>() {
+            return own.take().unwrap_or_else(Self::empty);
+        }
+        if let Some(incoming) = (&mut slot as &mut dyn Any).downcast_mut::<Option<Incoming>>() {
+            return incoming
+                .take()
+                .map_or_else(Self::empty, |body| Kind::Incoming(body).into());
+        }
+        match slot {
+            Some(body) => Streamed::new(body.map_err(Into::into)).into(),
+            None => Self::empty(),
+        }
+    }
+
+    /// Makes a body of a stream of chunks; an `Err` aborts the message.
+    pub fn from_stream<S, B, E>(stream: S) -> Self
+    where
+        S: Stream<Item = Result<B, E>> + Send + 'static,
+        B: Into<Bytes>,
+        E: Into<BoxError>,
+    {
+        Streamed::new(Chunks { stream }).into()
+    }
+
+    /// Reads the whole body into memory, `limit` bytes at most. Trailers are dropped.
+    ///
+    /// # Errors
+    ///
+    /// A [`TransformError`] with status 413 when the body is longer than `limit`, with 400 when it breaks off.
+    pub async fn read(self, limit: usize) -> Result<Bytes, TransformError> {
+        if self.size_hint().lower() > limit as u64 {
+            return Err(TransformError::body_too_large());
+        }
+        match http_body_util::Limited::new(self, limit).collect().await {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error)
+                if error.is::<http_body_util::LengthLimitError>() || error.is::<TooLarge>() =>
+            {
+                Err(TransformError::body_too_large())
+            }
+            Err(_) => Err(TransformError::bad_request()),
+        }
+    }
+
+    /// Clones the body if it is empty or in memory; `None` for a stream.
+    ///
+    /// This is what makes a request repeatable, for `tower::retry` on the outbound side.
+    #[must_use]
+    pub fn try_clone(&self) -> Option<Self> {
+        let clone = match &self.kind {
+            Kind::Empty => Kind::Empty,
+            Kind::Full(bytes) => Kind::Full(bytes.clone()),
+            Kind::Incoming(_) | Kind::Stream(_) => return None,
+        };
+        Some(clone.into())
+    }
+
+    /// Refuses the body once more than `limit` bytes have passed, and reports to `watch`.
+    pub(crate) fn limited(mut self, limit: u64) -> (Self, Option<Arc<Watch>>) {
+        if self.is_end_stream() {
+            return (self, None);
+        }
+        let watch = Arc::new(Watch::default());
+        let guard = self.guard.get_or_insert_with(Guard::unbounded);
+        guard.left = limit;
+        guard.watch = Some(watch.clone());
+        (self, Some(watch))
+    }
+
+    /// Passes the trailer section, if one comes, through `rule`.
+    pub(crate) fn filter_trailers(mut self, rule: TrailerRule) -> Self {
+        if !self.is_end_stream() {
+            self.guard.get_or_insert_with(Guard::unbounded).trailers = Some(rule);
+        }
+        self
+    }
+
+    /// The progress of this body, if it is one that can stall or fail.
+    pub(crate) fn watch(&self) -> Option<Arc<Watch>> {
+        self.guard.as_ref()?.watch.clone()
+    }
+}
+
+impl Guard {
+    fn unbounded() -> Box<Self> {
+        Box::new(Self {
+            left: u64::MAX,
+            watch: None,
+            trailers: None,
+        })
+    }
+
+    fn report(&self, bit: u8) {
+        if let Some(watch) = &self.watch {
+            watch.set(bit);
+        }
+    }
+
+    fn pass(
+        &mut self,
+        frame: Option<Result<Frame<Bytes>, BoxError>>,
+    ) -> Option<Result<Frame<Bytes>, BoxError>> {
+        match frame? {
+            Err(error) => {
+                self.report(FAILED);
+                Some(Err(error))
+            }
+            Ok(mut frame) => {
+                self.report(MOVED);
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                let Some(left) = self.left.checked_sub(length) else {
+                    self.report(TOO_LARGE);
+                    return Some(Err(TooLarge.into()));
+                };
+                self.left = left;
+                if let (Some(trailers), Some(rule)) = (frame.trailers_mut(), &self.trailers) {
+                    rule(trailers);
+                }
+                Some(Ok(frame))
+            }
+        }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = match &mut self.kind {
+            Kind::Empty => None,
+            Kind::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.kind = Kind::Empty;
+                Some(Ok(Frame::data(bytes)))
+            }
+            Kind::Incoming(body) => {
+                ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(Into::into))
+            }
+            Kind::Stream(body) => ready!(body.poll_frame(cx)),
+        };
+        Poll::Ready(match &mut self.guard {
+            Some(guard) => guard.pass(frame),
+            None => frame,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Full(_) => false,
+            Kind::Incoming(body) => body.is_end_stream(),
+            Kind::Stream(body) => body.ended,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Incoming(body) => body.size_hint(),
+            Kind::Stream(body) => body.hint,
+        }
+    }
+}
+
+impl Streamed {
+    fn new(body: impl HttpBody<Data = Bytes, Error = BoxError> + Send + 'static) -> Self {
+        let (ended, hint) = (body.is_end_stream(), body.size_hint());
+        Self {
+            body: SyncWrapper::new(Box::pin(body)),
+            ended,
+            hint,
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let body = self.body.get_mut();
+        let frame = ready!(body.as_mut().poll_frame(cx));
+        self.ended = frame.is_none() || body.is_end_stream();
+        self.hint = body.size_hint();
+        Poll::Ready(frame)
+    }
+}
+
+pin_project_lite::pin_project! {
+    struct Chunks<S> {
+        #[pin]
+        stream: S,
+    }
+}
+
+impl<S, B, E> HttpBody for Chunks<S>
+where
+    S: Stream<Item = Result<B, E>>,
+    B: Into<Bytes>,
+    E: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let chunk = ready!(self.project().stream.poll_next(cx));
+        Poll::Ready(chunk.map(|chunk| match chunk {
+            Ok(data) => Ok(Frame::data(data.into())),
+            Err(error) => Err(error.into()),
+        }))
+    }
+}
+
+impl From<Kind> for Body {
+    fn from(kind: Kind) -> Self {
+        Self { kind, guard: None }
+    }
+}
+
+impl From<Streamed> for Body {
+    fn from(body: Streamed) -> Self {
+        Kind::Stream(body).into()
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() {
+            Kind::Empty.into()
+        } else {
+            Kind::Full(bytes).into()
+        }
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Bytes::from(text).into()
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Bytes::from_static(text.as_bytes()).into()
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,36 @@
+#![doc = include_str!("lib.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// Examples and tests print; the library never does.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
+mod body;
+mod error;
+
+pub mod credential;
+pub mod proxy;
+pub mod service;
+pub mod token;
+pub mod upstream;
+
+#[doc(inline)]
+pub use self::{
+    body::Body,
+    credential::Credential,
+    error::ConfigError,
+    proxy::ProxyLayer,
+    service::{Context, Outcome, Policy, Service, ServiceConfig, Target, TransformError},
+    token::{Issuer, JwtVerifier, extract},
+    upstream::Client,
+};
+#[doc(no_inline)]
+pub use async_trait::async_trait;
+
+/// The pages of `docs/`, with their code tested.
+pub mod _documentation {
+    #[doc = include_str!("../docs/life-of-a-request.md")]
+    pub mod life_of_a_request {}
+}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

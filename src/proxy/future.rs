@@ -1,0 +1,140 @@
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tower::BoxError;
+
+use crate::Body;
+
+type Ours = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+
+pin_project! {
+    /// The future of a [`Proxy`](super::Proxy).
+    pub struct ResponseFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<F> {
+        Inner { #[pin] future: F },
+        Ours { future: Ours },
+    }
+}
+
+impl<F> ResponseFuture<F> {
+    pub(super) fn inner(future: F) -> Self {
+        Self {
+            state: State::Inner { future },
+        }
+    }
+
+    pub(super) fn ours(future: impl Future<Output = Response<Body>> + Send + 'static) -> Self {
+        Self {
+            state: State::Ours {
+                future: Box::pin(future),
+            },
+        }
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<ResponseBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(Ok(match self.project().state.project() {
+            StateProjection::Inner { future } => ready!(future.poll(cx))?.map(ResponseBody::inner),
+            StateProjection::Ours { future } => {
+                ready!(future.as_mut().poll(cx)).map(ResponseBody::ours)
+            }
+        }))
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The body of an answer: the application's, passed through, or the proxy's.
+    pub struct ResponseBody<B> {
+        #[pin]
+        body: Either<B>,
+    }
+}
+
+pin_project! {
+    #[project = EitherProjection]
+    enum Either<B> {
+        Inner { #[pin] body: B },
+        Ours { #[pin] body: Body },
+    }
+}
+
+impl<B> ResponseBody<B> {
+    fn inner(body: B) -> Self {
+        Self {
+            body: Either::Inner { body },
+        }
+    }
+
+    fn ours(body: Body) -> Self {
+        Self {
+            body: Either::Ours { body },
+        }
+    }
+}
+
+impl<B> HttpBody for ResponseBody<B>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.project().body.project() {
+            EitherProjection::Inner { body } => {
+                Poll::Ready(ready!(body.poll_frame(cx)).map(|frame| frame.map_err(Into::into)))
+            }
+            EitherProjection::Ours { body } => body.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.body {
+            Either::Inner { body } => body.is_end_stream(),
+            Either::Ours { body } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.body {
+            Either::Inner { body } => body.size_hint(),
+            Either::Ours { body } => body.size_hint(),
+        }
+    }
+}
+
+impl<B> fmt::Debug for ResponseBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody").finish_non_exhaustive()
+    }
+}

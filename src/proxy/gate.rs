@@ -1,0 +1,105 @@
+use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc, time::SystemTime};
+
+use arc_swap::ArcSwap;
+use http::{HeaderMap, HeaderValue, Uri, header::VIA};
+
+use crate::{
+    ConfigError,
+    proxy::{
+        Limits, Reason,
+        route::{Mount, Route},
+    },
+    service::{Registry, ServiceName},
+    token::{Clock, Verifier},
+};
+
+/// Everything of a proxy but its outbound service: shared by all its clones.
+#[derive(Clone)]
+pub(super) struct Gate {
+    mount: Mount,
+    nested: bool,
+    public_origin: String,
+    pub(super) limits: Limits,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) state: Arc<ArcSwap<State>>,
+    /// Our names in `Via`, for HTTP/1 and HTTP/2. Unlike any other proxy's: a request that bears it was here before.
+    pub(super) via: [HeaderValue; 2],
+    pseudonym: Box<str>,
+}
+
+/// What may change at run time. A request works on one of these from beginning to end.
+#[derive(Clone)]
+pub(super) struct State {
+    pub(super) registry: Registry,
+    pub(super) verifier: Arc<dyn Verifier>,
+}
+
+impl Gate {
+    pub(super) fn new(mount: &str, verifier: impl Verifier) -> Result<Self, ConfigError> {
+        let pseudonym = format!("sallygate-{:08x}", RandomState::new().hash_one(0) as u32);
+        let via = |version| {
+            HeaderValue::try_from(format!("{version} {pseudonym}"))
+                .map_err(|_| ConfigError::Header("via"))
+        };
+        Ok(Self {
+            mount: Mount::new(mount)?,
+            nested: false,
+            public_origin: String::new(),
+            limits: Limits::new(),
+            clock: Arc::new(SystemTime::now),
+            state: Arc::new(ArcSwap::from_pointee(State {
+                registry: Registry::default(),
+                verifier: Arc::new(verifier),
+            })),
+            via: [via("1.1")?, via("2.0")?],
+            pseudonym: pseudonym.into(),
+        })
+    }
+
+    pub(super) fn nest(&mut self) {
+        self.nested = true;
+    }
+
+    pub(super) fn set_public_origin(&mut self, origin: &str) -> Result<(), ConfigError> {
+        let wrong = |problem| Err(ConfigError::PublicOrigin(problem));
+        let Ok(uri) = origin.parse::<Uri>() else {
+            return wrong("not a URL");
+        };
+        if !matches!(uri.scheme_str(), Some("http" | "https"))
+            || uri.host().is_none_or(str::is_empty)
+        {
+            return wrong("not http:// or https:// and a host");
+        }
+        if uri.path() != "/" || origin.contains(['?', '#', '@']) {
+            return wrong("has more than scheme, host and port");
+        }
+        self.public_origin = origin.trim_end_matches('/').to_owned();
+        Ok(())
+    }
+
+    /// The part of a path that is ours to look at; `None` for the host application's own.
+    pub(super) fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
+        if self.nested {
+            Some(path)
+        } else {
+            self.mount.below(path)
+        }
+    }
+
+    /// Tells service name and rest apart.
+    pub(super) fn route<'u>(&self, uri: &'u Uri) -> Result<Route<'u>, Reason> {
+        Route::of(self.below(uri.path()).unwrap_or_default())
+    }
+
+    /// What callers put before a service's paths.
+    pub(super) fn public_prefix(&self, service: &ServiceName) -> String {
+        format!("{}{}/{service}", self.public_origin, self.mount.as_str())
+    }
+
+    pub(super) fn was_here(&self, headers: &HeaderMap) -> bool {
+        let bears_it = |value: &HeaderValue| {
+            memchr::memmem::find(value.as_bytes(), self.pseudonym.as_bytes()).is_some()
+        };
+        headers.get_all(VIA).iter().any(bears_it)
+    }
+}

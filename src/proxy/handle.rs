@@ -1,0 +1,80 @@
+use std::{fmt, str::FromStr, sync::Arc};
+
+use arc_swap::ArcSwap;
+
+use crate::{
+    ConfigError,
+    proxy::gate::State,
+    service::{ServiceConfig, ServiceName},
+    token::Verifier,
+};
+
+/// Changes a proxy while it runs: services and keys. From [`ProxyLayer::handle`](crate::ProxyLayer::handle).
+///
+/// A change applies to the next request; those under way finish with what they started with. (A key of an API is
+/// changed with [`Credential::rotate`](crate::Credential::rotate).)
+///
+/// # Example
+///
+/// ```
+/// use sallygate::{Credential, JwtVerifier, ProxyLayer, Service, Target};
+///
+/// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?;
+/// let handle = proxy.handle();
+///
+/// let key = Credential::new("sk-live-0123456789")?;
+/// handle.set_service("myapi", Service::bearer(Target::new("https://api.example.com")?, key))?;
+/// handle.set_verifier(JwtVerifier::hs256([8; 32])?);
+/// assert!(handle.remove_service("myapi"));
+/// # Ok::<(), sallygate::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) state: Arc<ArcSwap<State>>,
+}
+
+impl Handle {
+    /// Adds a service, or replaces the one of that name.
+    ///
+    /// # Errors
+    ///
+    /// When the name breaks the grammar of [`ServiceName`], or the service's target is not among its targets.
+    pub fn set_service(&self, name: &str, config: impl ServiceConfig) -> Result<(), ConfigError> {
+        let name = ServiceName::from_str(name)?;
+        let config: Arc<dyn ServiceConfig> = Arc::new(config);
+        let mut wrong = Ok(());
+        self.state.rcu(|state| {
+            let mut state = State::clone(state);
+            wrong = state.registry.insert(name.clone(), config.clone());
+            state
+        });
+        wrong
+    }
+
+    /// Takes a service away; `false` if there was none of that name.
+    #[expect(clippy::must_use_candidate, reason = "called for its effect")]
+    pub fn remove_service(&self, name: &str) -> bool {
+        let mut removed = false;
+        self.state.rcu(|state| {
+            let mut state = State::clone(state);
+            removed = state.registry.remove(name);
+            state
+        });
+        removed
+    }
+
+    /// Verifies tokens with another verifier from now on. What the old one had remembered goes with it.
+    pub fn set_verifier(&self, verifier: impl Verifier) {
+        let verifier: Arc<dyn Verifier> = Arc::new(verifier);
+        self.state.rcu(|state| State {
+            registry: state.registry.clone(),
+            verifier: verifier.clone(),
+        });
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,237 @@
+use std::{
+    convert::Infallible,
+    fmt,
+    pin::Pin,
+    str::FromStr,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use tower::{BoxError, Layer, Service};
+
+use crate::{
+    Body, Client, ConfigError,
+    proxy::{Handle, Limits, ResponseBody, ResponseFuture, gate::Gate, service::serve},
+    service::{ServiceConfig, ServiceName},
+    token::{Clock, Verifier},
+};
+
+/// Puts the proxy around an application. `C` is the outbound service.
+///
+/// Cheap to clone; clones share services and keys. See the [module docs](crate::proxy).
+#[derive(Clone)]
+#[must_use]
+pub struct ProxyLayer<C = Client> {
+    gate: Arc<Gate>,
+    client: C,
+}
+
+impl ProxyLayer {
+    /// Creates a proxy without services at `mount`, a path such as `/proxy` (`/` for everything), for callers whose
+    /// tokens `verifier` accepts.
+    ///
+    /// # Errors
+    ///
+    /// When the mount is not a plain path: a query, a dot segment or a percent-escape in it.
+    pub fn new(mount: &str, verifier: impl Verifier) -> Result<Self, ConfigError> {
+        Ok(Self {
+            gate: Arc::new(Gate::new(mount, verifier)?),
+            client: Client::new(),
+        })
+    }
+}
+
+impl<C> ProxyLayer<C> {
+    /// Adds a service.
+    ///
+    /// # Errors
+    ///
+    /// When the name breaks the grammar of [`ServiceName`], there is a service of that name, or its target is not
+    /// among its targets.
+    pub fn service(self, name: &str, config: impl ServiceConfig) -> Result<Self, ConfigError> {
+        let name = ServiceName::from_str(name)?;
+        if self.gate.state.load().registry.get(name.as_str()).is_some() {
+            return Err(ConfigError::DuplicateService(name));
+        }
+        self.handle().set_service(name.as_str(), config)?;
+        Ok(self)
+    }
+
+    /// Sends requests through another outbound service: a [`Client`] with other settings, tower layers around one, or
+    /// anything else. Defaults to [`Client::new`].
+    ///
+    /// It gets requests with an absolute URI and without `Host`, which HTTP clients write from the URI. `call` is
+    /// preceded by waiting for `poll_ready` on a clone of the service.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sallygate::{Client, JwtVerifier, ProxyLayer};
+    /// use tower::{ServiceBuilder, timeout::TimeoutLayer};
+    ///
+    /// let outbound = ServiceBuilder::new()
+    ///     .layer(TimeoutLayer::new(Duration::from_secs(30)))
+    ///     .service(Client::new());
+    /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.client(outbound);
+    /// # Ok::<(), sallygate::ConfigError>(())
+    /// ```
+    pub fn client<D>(self, client: D) -> ProxyLayer<D> {
+        ProxyLayer {
+            gate: self.gate,
+            client,
+        }
+    }
+
+    /// Sets how large requests may be. Defaults to [`Limits::new`].
+    ///
+    /// # Errors
+    ///
+    /// When a limit is out of range.
+    pub fn limits(mut self, limits: Limits) -> Result<Self, ConfigError> {
+        Arc::make_mut(&mut self.gate).limits = limits.check()?;
+        Ok(self)
+    }
+
+    /// Takes the time from `clock`. Defaults to the system's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        Arc::make_mut(&mut self.gate).clock = Arc::new(clock);
+        self
+    }
+
+    /// Says that the router in front strips the mount, as axum's `nest_service` does. Every path is then taken for one
+    /// below the mount; the mount itself is still what references in answers are rewritten to.
+    pub fn nested(mut self) -> Self {
+        Arc::make_mut(&mut self.gate).nest();
+        self
+    }
+
+    /// Says under which origin callers see the proxy, `https://gate.example.com`, for references in answers
+    /// (`Location`, `Link`). Defaults to leaving it out: they then begin with the mount.
+    ///
+    /// # Errors
+    ///
+    /// When it is more or less than scheme, host and port.
+    pub fn public_origin(mut self, origin: &str) -> Result<Self, ConfigError> {
+        Arc::make_mut(&mut self.gate).set_public_origin(origin)?;
+        Ok(self)
+    }
+
+    /// A handle to change services and keys at run time.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle {
+            state: self.gate.state.clone(),
+        }
+    }
+
+    /// Makes a service of its own, without an application behind it: for `nest_service` (see
+    /// [`nested`](Self::nested)) or a bare server. Every path outside the mount is answered with 400.
+    pub fn into_service(self) -> ProxyService<C> {
+        ProxyService {
+            gate: self.gate,
+            client: self.client,
+        }
+    }
+}
+
+impl<S, C: Clone> Layer<S> for ProxyLayer<C> {
+    type Service = Proxy<S, C>;
+
+    fn layer(&self, inner: S) -> Proxy<S, C> {
+        Proxy {
+            inner,
+            gate: self.gate.clone(),
+            client: self.client.clone(),
+        }
+    }
+}
+
+/// An application with the proxy around it. Made by [`ProxyLayer`].
+#[derive(Clone)]
+pub struct Proxy<S, C = Client> {
+    inner: S,
+    gate: Arc<Gate>,
+    client: C,
+}
+
+impl<S, C, ReqBody, ResBody, OutBody> Service<Request<ReqBody>> for Proxy<S, C>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    C: Service<Request<Body>, Response = Response<OutBody>> + Clone + Send + 'static,
+    C::Future: Send,
+    C::Error: Into<BoxError>,
+    ReqBody: HttpBody<Data = Bytes> + Send + 'static,
+    ReqBody::Error: Into<BoxError>,
+    OutBody: HttpBody<Data = Bytes> + Send + 'static,
+    OutBody::Error: Into<BoxError>,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> ResponseFuture<S::Future> {
+        if self.gate.below(request.uri().path()).is_none() {
+            return ResponseFuture::inner(self.inner.call(request));
+        }
+        let request = request.map(Body::new);
+        ResponseFuture::ours(serve(self.gate.clone(), self.client.clone(), request))
+    }
+}
+
+/// The proxy without an application. Made by [`ProxyLayer::into_service`].
+#[derive(Clone)]
+pub struct ProxyService<C = Client> {
+    gate: Arc<Gate>,
+    client: C,
+}
+
+impl<C, ReqBody, OutBody> Service<Request<ReqBody>> for ProxyService<C>
+where
+    C: Service<Request<Body>, Response = Response<OutBody>> + Clone + Send + 'static,
+    C::Future: Send,
+    C::Error: Into<BoxError>,
+    ReqBody: HttpBody<Data = Bytes> + Send + 'static,
+    ReqBody::Error: Into<BoxError>,
+    OutBody: HttpBody<Data = Bytes> + Send + 'static,
+    OutBody::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let request = request.map(Body::new);
+        let response = serve(self.gate.clone(), self.client.clone(), request);
+        Box::pin(async move { Ok(response.await) })
+    }
+}
+
+impl<C> fmt::Debug for ProxyLayer<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyLayer").finish_non_exhaustive()
+    }
+}
+
+impl<S, C> fmt::Debug for Proxy<S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").finish_non_exhaustive()
+    }
+}
+
+impl<C> fmt::Debug for ProxyService<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyService").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,76 @@
+use crate::ConfigError;
+
+/// How large a request may be.
+///
+/// # Example
+///
+/// ```
+/// use sallygate::proxy::Limits;
+///
+/// let limits = Limits::new().body_bytes(64 << 20).header_bytes(32 << 10);
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub(super) body_bytes: u64,
+    pub(super) header_bytes: usize,
+    pub(super) header_fields: usize,
+    pub(super) uri_bytes: usize,
+}
+
+impl Limits {
+    /// Creates the default limits.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            body_bytes: 16 << 30,
+            header_bytes: 64 << 10,
+            header_fields: 100,
+            uri_bytes: 16 << 10,
+        }
+    }
+
+    /// Longest body; a longer one is answered with 413, early if its length is announced. Defaults to 16 GiB.
+    #[must_use]
+    pub const fn body_bytes(mut self, bytes: u64) -> Self {
+        self.body_bytes = bytes;
+        self
+    }
+
+    /// Size of all header fields together, each counted as name, value and 32 more (RFC 9113 §6.5.2); larger ones are
+    /// answered with 431. Defaults to 64 KiB.
+    #[must_use]
+    pub const fn header_bytes(mut self, bytes: usize) -> Self {
+        self.header_bytes = bytes;
+        self
+    }
+
+    /// Number of header fields; more are answered with 431. Defaults to 100.
+    #[must_use]
+    pub const fn header_fields(mut self, fields: usize) -> Self {
+        self.header_fields = fields;
+        self
+    }
+
+    /// Longest path and query; a longer one is answered with 414. Defaults to 16 KiB.
+    #[must_use]
+    pub const fn uri_bytes(mut self, bytes: usize) -> Self {
+        self.uri_bytes = bytes;
+        self
+    }
+
+    pub(super) fn check(self) -> Result<Self, ConfigError> {
+        // http's own limit on a path and query.
+        if self.uri_bytes >= 64 << 10 {
+            return Err(ConfigError::Limit(
+                "a URI cannot be longer than 65,534 bytes",
+            ));
+        }
+        Ok(self)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,59 @@
+//! The proxy door: `{mount}/{service}/…` with a token, for code in a sandbox.
+//!
+//! [`ProxyLayer`] goes around an application; everything outside its mount falls through, untouched.
+//! [`ProxyLayer::into_service`] makes the same thing without an application.
+//!
+//! # What happens to a request
+//!
+//! 1. **Route**: mount, service name and rest are told apart on the raw path.
+//! 2. **Path and header check**: what two parsers could read differently is refused.
+//! 3. **Extract**: the service finds the token.
+//! 4. **Verify**: the verifier accepts the token, or the answer is 401.
+//! 5. **Authorize**: does the service exist, does it take this method and path.
+//! 6. **Sanitize**: the token and everything that says who calls are taken out.
+//! 7. **Join**: target, base path, rest and query are put together byte for byte.
+//! 8. **Transform**: the service puts the credential in, or answers.
+//! 9. **Origin check**: the request still goes to one of the service's own targets.
+//! 10. **Upstream**: the outbound service sends it; bodies stream both ways.
+//! 11. **Sanitize the answer**.
+//!
+//! A request that stops on the way is answered with a JSON body `{"error", "code", "requestId"}`. What the caller may
+//! know is in there; why it stopped is in the response's extensions, as a [`Rejection`], and in a `tracing` event.
+//!
+//! # Example
+//!
+//! ```
+//! use std::time::Duration;
+//! use sallygate::{Credential, Issuer, JwtVerifier, ProxyLayer, Service, Target};
+//!
+//! # fn main() -> Result<(), sallygate::ConfigError> {
+//! let secret = "at least thirty-two bytes of secret";
+//! let key = Credential::new("sk-live-0123456789")?;
+//! let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256(secret)?)?
+//!     .service("myapi", Service::bearer(Target::new("https://api.example.com/v1")?, key))?;
+//! let app = axum::Router::<()>::new().route("/", axum::routing::get(|| async { "hello" })).layer(proxy);
+//!
+//! let token = Issuer::hs256(secret)?.issue("my-sandbox").expires_in(Duration::from_secs(900)).sign()?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod code;
+mod exchange;
+mod future;
+mod gate;
+mod handle;
+mod layer;
+mod limits;
+mod rejection;
+mod route;
+mod service;
+
+pub use self::{
+    code::Code,
+    future::{ResponseBody, ResponseFuture},
+    handle::Handle,
+    layer::{Proxy, ProxyLayer, ProxyService},
+    limits::Limits,
+    rejection::{Reason, Rejection},
+};

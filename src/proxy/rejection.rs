@@ -1,0 +1,246 @@
+use std::fmt::Write;
+
+use http::{
+    HeaderName, HeaderValue, Method, Response, StatusCode,
+    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+
+use crate::{
+    Body, TransformError,
+    proxy::Code,
+    service::{RequestId, ServiceName},
+    token::TokenError,
+    upstream::{PathProblem, UpstreamError},
+};
+
+/// The answer to a request that stopped here, and why it stopped.
+///
+/// Found in the extensions of the response, by layers outside the proxy. The caller sees status and code only.
+#[derive(Debug, Clone)]
+pub struct Rejection {
+    status: StatusCode,
+    code: Code,
+    reason: Reason,
+    request_id: RequestId,
+}
+
+/// Why a request stopped. For the operator's eyes.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The body is over the limit.
+    BodyTooLarge,
+    /// The caller's body broke off or was malformed.
+    BodyBroken,
+    /// Too many headers, or too large.
+    HeadersTooLarge,
+    /// A header is duplicated or malformed that must not be.
+    Header(&'static str),
+    /// The request came back to this proxy.
+    Loop,
+    /// The method is excluded, by HTTP or by the service's policy.
+    Method,
+    /// `transform` sent the request to another origin than the service's own.
+    Origin,
+    /// The embedder's code panicked.
+    Panic,
+    /// The path could be read in two ways.
+    Path(PathProblem),
+    /// The service's policy does not have this path.
+    PathNotAllowed,
+    /// There is no such service.
+    ServiceUnknown,
+    /// The token was not accepted.
+    Token(TokenError),
+    /// Nothing stands where a token should.
+    TokenMissing,
+    /// The service's `transform` failed.
+    Transform(TransformError),
+    /// A WebSocket upgrade, which cannot be had here.
+    Upgrade,
+    /// The upstream could not be asked, or did not answer.
+    Upstream(UpstreamError),
+    /// The URI is too long.
+    UriTooLong,
+}
+
+impl Reason {
+    /// The one place that maps a reason to what the caller is told.
+    const fn code(&self) -> Code {
+        match self {
+            Self::BodyTooLarge => Code::BodyTooLarge,
+            Self::BodyBroken | Self::Header(_) => Code::HeadersInvalid,
+            Self::HeadersTooLarge => Code::HeadersTooLarge,
+            Self::Loop => Code::Loop,
+            Self::Method => Code::MethodNotAllowed,
+            Self::Origin => Code::TargetError,
+            Self::Panic => Code::Internal,
+            Self::Path(_) => Code::PathInvalid,
+            Self::PathNotAllowed => Code::Forbidden,
+            Self::ServiceUnknown => Code::ServiceNotFound,
+            Self::Token(TokenError::Unavailable) => Code::StateUnavailable,
+            Self::Token(_) => Code::TokenInvalid,
+            Self::TokenMissing => Code::TokenMissing,
+            Self::Transform(error) => match error.status() {
+                StatusCode::FORBIDDEN => Code::Forbidden,
+                StatusCode::PAYLOAD_TOO_LARGE => Code::BodyTooLarge,
+                StatusCode::SERVICE_UNAVAILABLE => Code::CredentialUnavailable,
+                _ => Code::TransformError,
+            },
+            Self::Upgrade => Code::UpgradeUnsupported,
+            Self::Upstream(UpstreamError::Timeout) => Code::TargetTimeout,
+            Self::Upstream(UpstreamError::Overloaded) => Code::StateUnavailable,
+            Self::Upstream(UpstreamError::Caller) => Code::HeadersInvalid,
+            Self::Upstream(_) => Code::TargetError,
+            Self::UriTooLong => Code::UriTooLong,
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::BodyTooLarge => f.write_str("request body over the limit"),
+            Self::BodyBroken => f.write_str("request body broke off"),
+            Self::HeadersTooLarge => f.write_str("headers over the limit"),
+            Self::Header(problem) => f.write_str(problem),
+            Self::Loop => f.write_str("the request came back"),
+            Self::Method => f.write_str("method not allowed"),
+            Self::Origin => f.write_str("transform left the service's targets"),
+            Self::Panic => f.write_str("panic"),
+            Self::Path(problem) => write!(f, "path: {problem}"),
+            Self::PathNotAllowed => f.write_str("path not allowed"),
+            Self::ServiceUnknown => f.write_str("no such service"),
+            Self::Token(error) => write!(f, "token: {error}"),
+            Self::TokenMissing => f.write_str("no token"),
+            Self::Transform(error) => write!(f, "transform: {error}"),
+            Self::Upgrade => f.write_str("upgrade not supported"),
+            Self::Upstream(error) => write!(f, "upstream: {error}"),
+            Self::UriTooLong => f.write_str("URI over the limit"),
+        }
+    }
+}
+
+impl Rejection {
+    /// The status of the answer.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The code in the answer's body.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        self.code
+    }
+
+    /// Why the request stopped.
+    #[must_use]
+    pub const fn reason(&self) -> &Reason {
+        &self.reason
+    }
+
+    /// The id in the answer's body.
+    #[must_use]
+    pub const fn request_id(&self) -> RequestId {
+        self.request_id
+    }
+}
+
+/// What the answer to a rejection needs beside its reason.
+pub(super) struct Answer<'a> {
+    pub(super) request_id: RequestId,
+    pub(super) service: Option<&'a ServiceName>,
+    pub(super) challenges: &'a [HeaderValue],
+    pub(super) allow: Option<&'a [Method]>,
+    /// HTTP/1, and the framing of the request was in doubt.
+    pub(super) close: bool,
+}
+
+impl Answer<'_> {
+    pub(super) fn to(&self, reason: Reason) -> Response<Body> {
+        let code = reason.code();
+        let name = code.as_str();
+        let status = match &reason {
+            Reason::Transform(error) => error.status(),
+            _ => code.status(),
+        };
+        tracing::info!(
+            target: "sallygate::proxy",
+            code = name,
+            status = status.as_u16(),
+            reason = %reason,
+            request_id = %self.request_id,
+            service = self.service.map(ServiceName::as_str),
+            "rejected"
+        );
+        let mut body = String::with_capacity(192);
+        body.push_str("{\"error\":\"");
+        body.push_str(code.sentence());
+        // A service name has no character that JSON would escape.
+        if let (Code::TargetError | Code::TargetTimeout, Some(service)) = (code, self.service) {
+            body.push_str(": ");
+            body.push_str(service.as_str());
+        }
+        body.push_str("\",\"code\":\"");
+        body.push_str(name);
+        body.push_str("\",\"requestId\":\"");
+        // Writing to a String cannot fail.
+        let _ = write!(body, "{}", self.request_id);
+        body.push_str("\"}");
+
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if !code.is_repeatable() {
+            headers.insert(
+                HeaderName::from_static("x-should-retry"),
+                HeaderValue::from_static("false"),
+            );
+        }
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                for challenge in self.challenges {
+                    headers.append(WWW_AUTHENTICATE, challenge.clone());
+                }
+                headers
+                    .entry(WWW_AUTHENTICATE)
+                    .or_insert(HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::METHOD_NOT_ALLOWED => {
+                headers.insert(ALLOW, allow(self.allow));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        if self.close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let request_id = self.request_id;
+        response.extensions_mut().insert(Rejection {
+            status,
+            code,
+            reason,
+            request_id,
+        });
+        response
+    }
+}
+
+fn allow(methods: Option<&[Method]>) -> HeaderValue {
+    let any = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+    methods
+        .map(|methods| {
+            methods
+                .iter()
+                .map(Method::as_str)
+                .collect::<Vec<_>>()
+                .join(", ")
+        })
+        .and_then(|methods| HeaderValue::try_from(methods).ok())
+        .unwrap_or(HeaderValue::from_static(any))
+}

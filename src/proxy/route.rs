@@ -1,0 +1,285 @@
+use bytes::Bytes;
+use http::{
+    Method, Uri, Version,
+    header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING},
+    request::Parts,
+    uri::{Authority, PathAndQuery},
+};
+
+use crate::{
+    ConfigError,
+    proxy::{Limits, Reason},
+    service::Registry,
+    upstream::{PathProblem, headers, path},
+};
+
+/// Where the proxy sits in the host's path space: `""` for everything, or `/proxy`.
+#[derive(Debug, Clone)]
+pub(super) struct Mount(Box<str>);
+
+/// A request path below the mount, told apart but not yet trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Route<'p> {
+    pub(super) service: &'p str,
+    /// Empty, or begins with a slash.
+    pub(super) rest: &'p str,
+}
+
+impl Mount {
+    pub(super) fn new(mount: &str) -> Result<Self, ConfigError> {
+        let inner = mount.trim_matches('/');
+        let plain = |byte: u8| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/')
+        };
+        if !inner.bytes().all(plain) {
+            return Err(ConfigError::Mount(
+                "holds something else than letters, digits, '-', '.', '_', '~' and slashes",
+            ));
+        }
+        if inner.is_empty() {
+            return Ok(Self("".into()));
+        }
+        if inner
+            .split('/')
+            .any(|segment| matches!(segment, "" | "." | ".."))
+        {
+            return Err(ConfigError::Mount("has an empty or a dot segment"));
+        }
+        Ok(Self(format!("/{inner}").into()))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What is below the mount; `None` outside it.
+    pub(super) fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
+        path.strip_prefix(&*self.0)
+            .filter(|below| below.is_empty() || below.starts_with('/'))
+    }
+}
+
+impl<'p> Route<'p> {
+    /// Reads a path below the mount.
+    pub(super) fn of(below: &'p str) -> Result<Self, Reason> {
+        let Some(path) = below
+            .strip_prefix('/')
+            .filter(|path| !path.is_empty() && !path.starts_with('/'))
+        else {
+            return Err(Reason::Path(PathProblem::Unroutable));
+        };
+        let (service, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
+        Ok(Self { service, rest })
+    }
+
+    /// The request target as the service sees it: rest and query.
+    pub(super) fn uri(&self, query: Option<&str>) -> Result<Uri, Reason> {
+        let path = if self.rest.is_empty() { "/" } else { self.rest };
+        origin_form(path, query)
+    }
+}
+
+/// Puts a path and a query together, byte for byte.
+pub(super) fn origin_form(path: &str, query: Option<&str>) -> Result<Uri, Reason> {
+    path_and_query(&[path], query).map(Uri::from)
+}
+
+pub(super) fn path_and_query(path: &[&str], query: Option<&str>) -> Result<PathAndQuery, Reason> {
+    let length = path.iter().map(|part| part.len()).sum::<usize>()
+        + query.map_or(0, |query| query.len() + 1);
+    let mut whole = String::with_capacity(length);
+    path.iter().for_each(|part| whole.push_str(part));
+    if let Some(query) = query {
+        whole.push('?');
+        whole.push_str(query);
+    }
+    PathAndQuery::from_maybe_shared(Bytes::from(whole))
+        .map_err(|_| Reason::Path(PathProblem::Unprintable))
+}
+
+/// Refuses methods that no proxy of this kind forwards, and other spellings of those that it does: methods are
+/// case-sensitive (RFC 9110 §9.1), but not every server thinks so.
+pub(super) fn check_method(method: &Method) -> Result<(), Reason> {
+    const STANDARD: [Method; 8] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::CONNECT,
+    ];
+    let respelled = |standard: &Method| method.as_str().eq_ignore_ascii_case(standard.as_str());
+    match *method {
+        Method::TRACE | Method::CONNECT => Err(Reason::Method),
+        _ if STANDARD.contains(method) => Ok(()),
+        _ if STANDARD.iter().any(respelled) || respelled(&Method::TRACE) => Err(Reason::Method),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what is too large, and headers that two parsers could read differently.
+pub(super) fn check_headers(parts: &Parts, limits: &Limits) -> Result<(), Reason> {
+    let uri = parts
+        .uri
+        .path_and_query()
+        .map_or(0, |whole| whole.as_str().len());
+    if uri > limits.uri_bytes {
+        return Err(Reason::UriTooLong);
+    }
+    let headers = &parts.headers;
+    let size: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 32)
+        .sum();
+    if headers.len() > limits.header_fields || size > limits.header_bytes {
+        return Err(Reason::HeadersTooLarge);
+    }
+    check_host(parts)?;
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next()
+        && (codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
+        return Err(Reason::Header("transfer-encoding is not a single chunked"));
+    }
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    if let Some(length) = lengths.next() {
+        let length = length
+            .to_str()
+            .ok()
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
+        let Some(length) = length.and_then(|digits| digits.parse::<u64>().ok()) else {
+            return Err(Reason::Header("content-length is not a number"));
+        };
+        if lengths.next().is_some() {
+            return Err(Reason::Header("more than one content-length"));
+        }
+        if length > limits.body_bytes {
+            return Err(Reason::BodyTooLarge);
+        }
+    }
+    Ok(())
+}
+
+/// RFC 9112 §3.2: not more than one `Host`, well-formed, and not another than the request target's own.
+fn check_host(parts: &Parts) -> Result<(), Reason> {
+    if parts
+        .uri
+        .scheme_str()
+        .is_some_and(|scheme| !matches!(scheme, "http" | "https"))
+    {
+        return Err(Reason::Header("the request target is of another scheme"));
+    }
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (None, _) => return Ok(()),
+        (Some(_), Some(_)) => return Err(Reason::Header("more than one host")),
+        (Some(host), None) => host,
+    };
+    let malformed = Reason::Header("malformed host");
+    let Ok(host) = Authority::try_from(host.as_bytes()) else {
+        return Err(malformed);
+    };
+    let port = host.as_str().get(host.host().len()..).unwrap_or_default();
+    if host.as_str().contains('@')
+        || host.host().is_empty()
+        || (!port.is_empty() && host.port_u16().is_none())
+    {
+        return Err(malformed);
+    }
+    match parts.uri.authority() {
+        Some(authority) if parts.version >= Version::HTTP_2 && *authority != host => {
+            Err(Reason::Header("host is not the authority"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A credential header that is there twice, or is no text, could be read differently by the service and by us.
+pub(super) fn check_credentials(parts: &Parts, registry: &Registry) -> Result<(), Reason> {
+    for name in parts.headers.keys() {
+        let text = name.as_str();
+        let counts = *name != COOKIE
+            && (headers::is_credential(text)
+                || (!registry.injected().is_empty() && registry.injected().contains(text)));
+        if !counts {
+            continue;
+        }
+        let mut values = parts.headers.get_all(name).iter();
+        if values.next().is_some_and(|value| value.to_str().is_err()) {
+            return Err(Reason::Header("a credential header is not text"));
+        }
+        if values.next().is_some() {
+            return Err(Reason::Header("a credential header is there twice"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a path or query that could be read in two ways.
+pub(super) fn check_path(
+    rest: &str,
+    query: Option<&str>,
+    encoded_slashes: bool,
+) -> Result<(), Reason> {
+    path::check(rest, encoded_slashes).map_err(Reason::Path)?;
+    path::check_query(query.unwrap_or_default()).map_err(Reason::Path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_forgive_slashes_at_either_end_and_nothing_else() {
+        for mount in ["/proxy", "proxy", "/proxy/", "proxy//"] {
+            assert_eq!(Mount::new(mount).unwrap().as_str(), "/proxy");
+        }
+        assert_eq!(Mount::new("/").unwrap().as_str(), "");
+        for mount in [
+            "/a//b",
+            "/a/../b",
+            "/./a",
+            "/a?b",
+            "/a#b",
+            "/a%2fb",
+            "/a b",
+            "/ä",
+            "https://h/a",
+        ] {
+            assert!(
+                matches!(Mount::new(mount), Err(ConfigError::Mount(_))),
+                "{mount}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_is_below_a_mount_by_whole_segments() {
+        let mount = Mount::new("/proxy").unwrap();
+        assert_eq!(mount.below("/proxy/svc/a"), Some("/svc/a"));
+        assert_eq!(mount.below("/proxy"), Some(""));
+        assert_eq!(mount.below("/proxyish/a"), None);
+        assert_eq!(mount.below("/a/proxy/svc"), None);
+        assert_eq!(Mount::new("/").unwrap().below("/svc/a"), Some("/svc/a"));
+    }
+
+    #[test]
+    fn routes_are_a_name_and_a_rest() {
+        for (below, service, rest) in [
+            ("/svc/a/b", "svc", "/a/b"),
+            ("/svc", "svc", ""),
+            ("/svc/", "svc", "/"),
+            ("/svc//a", "svc", "//a"),
+        ] {
+            assert_eq!(Route::of(below).unwrap(), Route { service, rest });
+        }
+        for below in ["", "/", "//svc"] {
+            assert!(
+                matches!(Route::of(below), Err(Reason::Path(PathProblem::Unroutable))),
+                "{below}"
+            );
+        }
+    }
+}

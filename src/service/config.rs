@@ -1,0 +1,207 @@
+use std::{borrow::Cow, fmt, slice, sync::Arc};
+
+use async_trait::async_trait;
+use http::{Request, Response, StatusCode, request::Parts};
+use tower::BoxError;
+
+use crate::{
+    Body,
+    service::{Context, Policy, Target, policy},
+};
+
+/// An API that callers reach through the proxy.
+///
+/// Three methods must be written. `validate` only *extracts* the token; the proxy verifies it. What `transform` sees
+/// is the outgoing request: its URI already that of the target, the caller's token and identity already out.
+///
+/// See the [module docs](crate::service) for an example.
+#[async_trait]
+pub trait ServiceConfig: Send + Sync + 'static {
+    /// Where the API is.
+    fn target(&self) -> &Target;
+
+    /// Finds the token where this API's clients put their key; `None` rejects the request.
+    ///
+    /// The request's URI is the path below the service name, with the query. It may be asked about requests to
+    /// services that do not exist, so that they look like one that does.
+    fn validate<'r>(&self, request: &'r Parts) -> Option<Cow<'r, str>>;
+
+    /// Puts the credential in, or answers.
+    ///
+    /// Headers about the connection, `Host` and `Content-Length` are not its business: what it sets of them is
+    /// dropped. A URI that leaves the service's [`targets`](Self::targets) is answered with 502.
+    ///
+    /// # Errors
+    ///
+    /// A [`TransformError`] ends the request with the status of its kind.
+    async fn transform(
+        &self,
+        request: Request<Body>,
+        ctx: &Context,
+    ) -> Result<Outcome, TransformError>;
+
+    /// All targets `transform` may send to. Defaults to the one.
+    fn targets(&self) -> &[Target] {
+        slice::from_ref(self.target())
+    }
+
+    /// Methods, paths and headers. Defaults to [`Policy::new`].
+    ///
+    /// Asked for more than once a request: keep it in a field.
+    fn policy(&self) -> &Policy {
+        &policy::DEFAULT
+    }
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It goes to the upstream.
+    Forward(Request<Body>),
+    /// It is answered here; nothing is sent.
+    Respond(Response<Body>),
+}
+
+impl From<Request<Body>> for Outcome {
+    fn from(request: Request<Body>) -> Self {
+        Self::Forward(request)
+    }
+}
+
+impl From<Response<Body>> for Outcome {
+    fn from(response: Response<Body>) -> Self {
+        Self::Respond(response)
+    }
+}
+
+/// Why a service did not transform a request.
+///
+/// The caller learns the status of its kind; the cause stays in the response's extensions, for layers outside.
+/// `?` makes one of any error, with status 502.
+///
+/// # Example
+///
+/// ```
+/// use sallygate::TransformError;
+///
+/// fn region(name: &str) -> Result<u8, TransformError> {
+///     let number = name.parse::<u8>()?;
+///     if number > 9 { Err(TransformError::forbidden()) } else { Ok(number) }
+/// }
+/// assert_eq!(region("x").unwrap_err().status(), 502);
+/// assert_eq!(region("10").unwrap_err().status(), 403);
+/// ```
+#[derive(Clone)]
+pub struct TransformError {
+    kind: Kind,
+    cause: Option<Arc<BoxError>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    BadRequest,
+    BodyTooLarge,
+    Forbidden,
+    Other,
+    Unavailable,
+}
+
+impl TransformError {
+    /// A failure of the service's own: 502.
+    pub fn new(cause: impl Into<BoxError>) -> Self {
+        Self {
+            kind: Kind::Other,
+            cause: Some(Arc::new(cause.into())),
+        }
+    }
+
+    /// The request makes no sense to this service: 400.
+    #[must_use]
+    pub const fn bad_request() -> Self {
+        Self {
+            kind: Kind::BadRequest,
+            cause: None,
+        }
+    }
+
+    /// The body is longer than the service reads: 413.
+    #[must_use]
+    pub const fn body_too_large() -> Self {
+        Self {
+            kind: Kind::BodyTooLarge,
+            cause: None,
+        }
+    }
+
+    /// This caller may not do this: 403.
+    #[must_use]
+    pub const fn forbidden() -> Self {
+        Self {
+            kind: Kind::Forbidden,
+            cause: None,
+        }
+    }
+
+    /// There is no credential to be had now: 503, and the caller is told to come back.
+    #[must_use]
+    pub const fn unavailable() -> Self {
+        Self {
+            kind: Kind::Unavailable,
+            cause: None,
+        }
+    }
+
+    /// Adds what happened, for the operator.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<BoxError>) -> Self {
+        self.cause = Some(Arc::new(cause.into()));
+        self
+    }
+
+    /// The status that the caller sees.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self.kind {
+            Kind::BadRequest => StatusCode::BAD_REQUEST,
+            Kind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::Forbidden => StatusCode::FORBIDDEN,
+            Kind::Other => StatusCode::BAD_GATEWAY,
+            Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// What happened, if it was said. It may hold anything: mind where it is written.
+    #[must_use]
+    pub fn cause(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
+        self.cause.as_ref().map(|cause| &***cause)
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for TransformError {
+    fn from(cause: E) -> Self {
+        Self::new(cause)
+    }
+}
+
+/// Shows the kind, never the cause.
+impl fmt::Debug for TransformError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransformError")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows the kind, never the cause. (It is no `std::error::Error`, so that `?` can make one of any error.)
+impl fmt::Display for TransformError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            Kind::BadRequest => "bad request",
+            Kind::BodyTooLarge => "body too large",
+            Kind::Forbidden => "forbidden",
+            Kind::Other => "failed",
+            Kind::Unavailable => "unavailable",
+        })
+    }
+}

@@ -1,0 +1,67 @@
+//! What an embedder says about an API: where it is, where its clients put their key, how the real one gets in.
+//!
+//! [`Service`] covers the common places; [`ServiceConfig`] is for real logic.
+//!
+//! # Example
+//!
+//! ```
+//! use std::borrow::Cow;
+//! use http::{Method, Request, Response, StatusCode, header::AUTHORIZATION, request::Parts};
+//! use sallygate::{
+//!     Body, Context, Credential, Outcome, ServiceConfig, Target, TransformError, async_trait, extract,
+//! };
+//!
+//! struct MyApi {
+//!     target: Target,
+//!     key: Credential,
+//! }
+//!
+//! #[async_trait]
+//! impl ServiceConfig for MyApi {
+//!     fn target(&self) -> &Target {
+//!         &self.target
+//!     }
+//!
+//!     fn validate<'r>(&self, request: &'r Parts) -> Option<Cow<'r, str>> {
+//!         extract::bearer(request)
+//!     }
+//!
+//!     async fn transform(
+//!         &self,
+//!         mut request: Request<Body>,
+//!         ctx: &Context,
+//!     ) -> Result<Outcome, TransformError> {
+//!         if request.uri().path() == "/v1/keys" {
+//!             return Err(TransformError::forbidden());
+//!         }
+//!         request.headers_mut().insert(AUTHORIZATION, self.key.bearer(ctx)?);
+//!         Ok(request.into())
+//!     }
+//! }
+//! ```
+
+mod config;
+mod context;
+mod name;
+mod path_pattern;
+mod place;
+mod policy;
+mod ready;
+mod registry;
+mod target;
+
+pub use self::{
+    config::{Outcome, ServiceConfig, TransformError},
+    context::{Context, RequestId},
+    name::ServiceName,
+    path_pattern::PathPattern,
+    place::Place,
+    policy::Policy,
+    ready::Service,
+    target::Target,
+};
+
+pub(crate) use self::{
+    context::Used,
+    registry::{Entry, Registry},
+};

@@ -1,0 +1,144 @@
+use http::{HeaderName, HeaderValue, Method};
+
+use crate::{
+    ConfigError,
+    service::{PathPattern, Place},
+    upstream::headers,
+};
+
+/// What a service lets through, beside what its target and token say.
+///
+/// # Example
+///
+/// ```
+/// use http::{HeaderName, Method};
+/// use sallygate::Policy;
+///
+/// let policy = Policy::new()
+///     .methods([Method::GET, Method::POST])
+///     .paths(["/v1/messages".parse()?, "/v1/models/**".parse()?])
+///     .pass_request_headers([HeaderName::from_static("x-request-source")])?;
+/// # Ok::<(), sallygate::ConfigError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub(crate) methods: Option<Vec<Method>>,
+    pub(crate) paths: Option<Vec<PathPattern>>,
+    pub(crate) places: Vec<Place>,
+    pub(crate) pass_request: Vec<HeaderName>,
+    pub(crate) pass_response: Vec<HeaderName>,
+    pub(crate) encoded_slashes: bool,
+    pub(crate) challenge: HeaderValue,
+}
+
+pub(crate) static DEFAULT: Policy = Policy::new();
+
+impl Policy {
+    /// Creates the default policy: every method but `TRACE` and `CONNECT`, every path, no header beyond the rules.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            methods: None,
+            paths: None,
+            places: Vec::new(),
+            pass_request: Vec::new(),
+            pass_response: Vec::new(),
+            encoded_slashes: false,
+            challenge: HeaderValue::from_static("Bearer"),
+        }
+    }
+
+    /// Answers 405 to any other method. Compared byte for byte: `get` is not `GET`. Defaults to all.
+    #[must_use]
+    pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.methods = Some(methods.into_iter().collect());
+        self
+    }
+
+    /// Answers 403 to any other path. Defaults to all.
+    #[must_use]
+    pub fn paths(mut self, paths: impl IntoIterator<Item = PathPattern>) -> Self {
+        self.paths = Some(paths.into_iter().collect());
+        self
+    }
+
+    /// Says where `transform` puts the credential, so that nothing the caller puts there, or under a spelling with
+    /// `_` for `-`, gets past. [`Service`](crate::Service) says it by itself.
+    ///
+    /// # Errors
+    ///
+    /// When the place cannot hold a key.
+    pub fn injects(mut self, place: Place) -> Result<Self, ConfigError> {
+        place.check()?;
+        self.places.push(place);
+        Ok(self)
+    }
+
+    /// Lets these request headers through, which are removed otherwise: `Cookie`, `Origin`, `Referer`, … A token in
+    /// one of them is removed all the same. Defaults to none.
+    ///
+    /// # Errors
+    ///
+    /// When one belongs to the connection and not to the message (RFC 9110 §7.6.1).
+    pub fn pass_request_headers(
+        mut self,
+        names: impl IntoIterator<Item = HeaderName>,
+    ) -> Result<Self, ConfigError> {
+        self.pass_request.extend(names);
+        headers::check_passable(&self.pass_request)?;
+        Ok(self)
+    }
+
+    /// Lets these response headers through, which are removed otherwise: `Set-Cookie`, `Access-Control-*`, …
+    /// Defaults to none.
+    ///
+    /// # Errors
+    ///
+    /// As for request headers.
+    pub fn pass_response_headers(
+        mut self,
+        names: impl IntoIterator<Item = HeaderName>,
+    ) -> Result<Self, ConfigError> {
+        self.pass_response.extend(names);
+        headers::check_passable(&self.pass_response)?;
+        Ok(self)
+    }
+
+    /// Takes `%2f` and `%5c` in paths, and passes them byte for byte. Defaults to refusing them, because servers
+    /// disagree on whether they separate segments.
+    #[must_use]
+    pub fn allow_encoded_slashes(mut self) -> Self {
+        self.encoded_slashes = true;
+        self
+    }
+
+    /// Asks for the token with `WWW-Authenticate: Basic` on a 401, for clients such as git that send nothing before
+    /// they are asked. Defaults to `Bearer`.
+    ///
+    /// A 401 carries the challenges of all services together, so that it does not tell which of them exist.
+    ///
+    /// # Errors
+    ///
+    /// When the realm holds a quote, a backslash or anything unprintable.
+    pub fn basic_challenge(mut self, realm: &str) -> Result<Self, ConfigError> {
+        let plain =
+            |byte: u8| (byte.is_ascii_graphic() || byte == b' ') && !matches!(byte, b'"' | b'\\');
+        if !realm.bytes().all(plain) {
+            return Err(ConfigError::Header(
+                "a realm holds a quote, a backslash or something unprintable",
+            ));
+        }
+        let challenge =
+            HeaderValue::try_from(format!("Basic realm=\"{realm}\", charset=\"UTF-8\""));
+        let challenge =
+            challenge.map_err(|_| ConfigError::Header("a realm is not a header value"))?;
+        self.challenge = challenge;
+        Ok(self)
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::new()
+    }
+}

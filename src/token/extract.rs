@@ -1,0 +1,68 @@
+//! Finding the token where an API's clients put their key.
+//!
+//! Each function takes the caller's request as [`ServiceConfig::validate`] sees it and gives what stands in one
+//! place, unverified. They combine with [`Option::or_else`].
+//!
+//! # Example
+//!
+//! ```
+//! use std::borrow::Cow;
+//! use http::{HeaderName, request::Parts};
+//! use sallygate::extract;
+//!
+//! fn validate(request: &Parts) -> Option<Cow<'_, str>> {
+//!     extract::header(request, &HeaderName::from_static("x-api-key")).or_else(|| extract::bearer(request))
+//! }
+//! ```
+//!
+//! [`ServiceConfig::validate`]: crate::ServiceConfig::validate
+
+use std::borrow::Cow;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderName, header::AUTHORIZATION, request::Parts};
+use percent_encoding::percent_decode_str;
+
+/// The token of `Authorization: Bearer …` (RFC 6750 §2.1). The scheme's case does not matter.
+#[must_use]
+pub fn bearer(request: &Parts) -> Option<Cow<'_, str>> {
+    authorization(request, "bearer").map(Cow::Borrowed)
+}
+
+/// The password of `Authorization: Basic …` (RFC 7617), whatever the user name.
+#[must_use]
+pub fn basic(request: &Parts) -> Option<Cow<'_, str>> {
+    let decoded = STANDARD.decode(authorization(request, "basic")?).ok()?;
+    let pair = String::from_utf8(decoded).ok()?;
+    let (_, password) = pair.split_once(':')?;
+    (!password.is_empty()).then(|| Cow::Owned(password.to_owned()))
+}
+
+/// The value of one header, as it is.
+#[must_use]
+pub fn header<'r>(request: &'r Parts, name: &HeaderName) -> Option<Cow<'r, str>> {
+    let value = request.headers.get(name)?.to_str().ok()?;
+    Some(Cow::Borrowed(value)).filter(|value| !value.is_empty())
+}
+
+/// The percent-decoded value of the first query parameter of this name, which is percent-decoded too.
+#[must_use]
+pub fn query<'r>(request: &'r Parts, name: &str) -> Option<Cow<'r, str>> {
+    let (_, value) = request
+        .uri
+        .query()?
+        .split('&')
+        .map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")))
+        .find(|(key, _)| percent_decode_str(key).eq(name.bytes()))?;
+    percent_decode_str(value)
+        .decode_utf8()
+        .ok()
+        .filter(|value| !value.is_empty())
+}
+
+fn authorization<'r>(request: &'r Parts, scheme: &str) -> Option<&'r str> {
+    let value = request.headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (given, rest) = value.split_at_checked(scheme.len())?;
+    let rest = rest.strip_prefix(' ').filter(|rest| !rest.is_empty())?;
+    given.eq_ignore_ascii_case(scheme).then_some(rest)
+}

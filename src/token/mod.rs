@@ -1,0 +1,57 @@
+//! What the caller holds: short-lived tokens, worthless anywhere else.
+//!
+//! An [`Issuer`] makes them, a [`Verifier`] checks them, and the proxy passes what they say to the service as
+//! [`Claims`]. The ready-made pair is a JWT signed with HMAC-SHA256 ([RFC 7519], `HS256`): any issuer of such
+//! tokens will do, as long as they carry `sandboxId`, `iat` and `exp`.
+//!
+//! # What a JWT must be
+//!
+//! 1. At most 8 KiB, three parts, strict base64url without padding.
+//! 2. Signed with the secret; `alg` is `HS256`, `typ` absent or `JWT`, no `crit`.
+//! 3. `sandboxId` a non-empty string, `iat` and `exp` whole numbers, `sessionId` a string if there.
+//!    `sub`, if there, names the same sandbox.
+//! 4. Not expired, to the second; `iat` and `nbf` not in the future by more than 5 s; `exp - iat` within the
+//!    maximum lifetime (24 h unless set otherwise).
+//! 5. `iss` and `aud` as configured: both must be there and match when they are set, and a token with an `aud`
+//!    is refused where none is.
+//! 6. No `grants`: this version cannot enforce them, so it does not accept them.
+//!
+//! # Example
+//!
+//! A host's own tokens, looked up in its own table:
+//!
+//! ```
+//! use std::{collections::HashMap, sync::Arc, time::SystemTime};
+//! use sallygate::{async_trait, token::{Claims, TokenError, Verifier}};
+//!
+//! struct Sessions(HashMap<String, Arc<Claims>>);
+//!
+//! #[async_trait]
+//! impl Verifier for Sessions {
+//!     async fn verify(&self, token: &str, _now: SystemTime) -> Result<Arc<Claims>, TokenError> {
+//!         // a real one would ask its store, and look it up by a hash of the token
+//!         self.0.get(token).cloned().ok_or(TokenError::Unknown)
+//!     }
+//! }
+//! ```
+//!
+//! [RFC 7519]: https://www.rfc-editor.org/rfc/rfc7519
+
+mod cache;
+mod claims;
+mod clock;
+pub mod extract;
+mod issuer;
+mod jws;
+mod jwt;
+mod verifier;
+
+pub use self::{
+    claims::Claims,
+    clock::Clock,
+    issuer::{Draft, Issuer},
+    jwt::JwtVerifier,
+    verifier::{TokenError, Verified, Verifier},
+};
+
+pub(crate) use self::{clock::unix_seconds, verifier::verify};

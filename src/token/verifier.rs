@@ -1,0 +1,106 @@
+use std::{ops::Deref, sync::Arc, time::SystemTime};
+
+use async_trait::async_trait;
+
+use crate::token::Claims;
+
+/// Decides whether a token is good, and what it says.
+///
+/// The proxy checks the expiry of what comes back once more, on every request, whoever made it.
+///
+/// See the [module docs](crate::token) for an example.
+#[async_trait]
+pub trait Verifier: Send + Sync + 'static {
+    /// The answer, if it takes no waiting; `None` sends the token to [`verify`](Self::verify).
+    ///
+    /// Defaults to `None`. A verifier that answers here saves the request an allocation.
+    fn verify_now(&self, token: &str, now: SystemTime) -> Option<Result<Arc<Claims>, TokenError>> {
+        let _ = (token, now);
+        None
+    }
+
+    /// Verifies `token` as of `now`. The token is whatever the caller sent, of any length.
+    ///
+    /// # Errors
+    ///
+    /// Why the token is refused. Callers see one and the same 401 for every reason, and 503 for
+    /// [`TokenError::Unavailable`].
+    async fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<Claims>, TokenError>;
+}
+
+/// Why a token was refused. For the operator's eyes: the caller is told none of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// The header asks for another algorithm than the key is for.
+    #[error("wrong algorithm")]
+    Algorithm,
+    /// `aud` is missing, malformed, for someone else, or there although none is configured.
+    #[error("wrong audience")]
+    Audience,
+    /// A claim is missing, has the wrong type, or contradicts another.
+    #[error("bad claim")]
+    Claim,
+    /// The time in `exp` has come.
+    #[error("expired")]
+    Expired,
+    /// The token is restricted by `grants`, which this version does not enforce.
+    #[error("restricted by grants")]
+    Grants,
+    /// `iss` is missing, malformed or another.
+    #[error("wrong issuer")]
+    Issuer,
+    /// `exp - iat` is over the maximum, or negative.
+    #[error("lifetime out of range")]
+    Lifetime,
+    /// Not three base64url parts, or not JSON.
+    #[error("malformed")]
+    Malformed,
+    /// `nbf` or `iat` lies in the future.
+    #[error("not yet valid")]
+    NotYetValid,
+    /// The signature is not of a key that is in use.
+    #[error("bad signature")]
+    Signature,
+    /// Longer than any token is.
+    #[error("too long")]
+    TooLong,
+    /// The header names another kind of token, or an extension that must be understood.
+    #[error("wrong type")]
+    Type,
+    /// The store behind the verifier cannot answer: nobody is let in, and the caller is told to come back.
+    #[error("verifier unavailable")]
+    Unavailable,
+    /// No such token: for verifiers that look tokens up.
+    #[error("unknown")]
+    Unknown,
+}
+
+/// Proof that a verifier accepted the token these claims came from.
+///
+/// Only the framework makes one, and without one no [`Context`](crate::Context) and so no credential can be had.
+#[derive(Debug, Clone)]
+pub struct Verified<T>(T);
+
+impl<T> Deref for Verified<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+pub(crate) async fn verify(
+    verifier: &dyn Verifier,
+    token: &str,
+    now: SystemTime,
+) -> Result<Verified<Arc<Claims>>, TokenError> {
+    let claims = match verifier.verify_now(token, now) {
+        Some(answer) => answer?,
+        None => verifier.verify(token, now).await?,
+    };
+    if claims.expired(now) {
+        return Err(TokenError::Expired);
+    }
+    Ok(Verified(claims))
+}

@@ -1,0 +1,292 @@
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{Request, Response, Uri, Version};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+};
+use pin_project_lite::pin_project;
+use rustls::{
+    ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use tokio::{net::TcpStream, time::Sleep};
+use tower::{BoxError, Service};
+
+use crate::{Body, ConfigError, body::Watch, upstream::failure::TimedOut};
+
+/// The default outbound service: HTTP/1.1 and HTTP/2 over a pool of connections, TLS by rustls.
+///
+/// It trusts the Mozilla roots built into it, and nothing can make it accept a certificate that does not verify. It
+/// follows no redirects. Clones share the pool.
+///
+/// A pool belongs to the runtime that its requests run on: a server of several single-threaded runtimes gives each its
+/// own client.
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use sallygate::Client;
+///
+/// let client = Client::new()
+///     .connect_timeout(Duration::from_secs(3))
+///     .response_timeout(Duration::from_secs(60));
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    settings: Settings,
+    pool: legacy::Client<Connector, Body>,
+}
+
+#[derive(Clone)]
+struct Settings {
+    tls: ClientConfig,
+    roots: Arc<RootCertStore>,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+    idle_timeout: Duration,
+    max_idle: usize,
+}
+
+impl Client {
+    /// Creates a client with the default settings.
+    #[must_use]
+    pub fn new() -> Self {
+        let roots = Arc::new(RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        });
+        let settings = Settings {
+            tls: tls(roots.clone()),
+            roots,
+            connect_timeout: Duration::from_secs(10),
+            response_timeout: Duration::from_secs(600),
+            idle_timeout: Duration::from_secs(60),
+            max_idle: 1024,
+        };
+        Self {
+            pool: settings.pool(),
+            settings,
+        }
+    }
+
+    /// Gives up on a connection, TLS included, after this long. Defaults to 10 seconds.
+    #[must_use]
+    pub fn connect_timeout(self, timeout: Duration) -> Self {
+        self.with(|settings| settings.connect_timeout = timeout)
+    }
+
+    /// Gives up on an answer when neither its head has come nor any of the request's body has been sent for this long.
+    /// Defaults to 10 minutes, which is how long clients of language models wait for an answer that is not streamed.
+    ///
+    /// The body of the answer may take as long as it likes.
+    #[must_use]
+    pub fn response_timeout(self, timeout: Duration) -> Self {
+        self.with(|settings| settings.response_timeout = timeout)
+    }
+
+    /// Closes connections that were not used for this long. Defaults to 60 seconds.
+    #[must_use]
+    pub fn idle_timeout(self, timeout: Duration) -> Self {
+        self.with(|settings| settings.idle_timeout = timeout)
+    }
+
+    /// Keeps at most this many unused connections to each origin. Defaults to 1,024.
+    #[must_use]
+    pub fn max_idle_per_host(self, connections: usize) -> Self {
+        self.with(|settings| settings.max_idle = connections)
+    }
+
+    /// Also trusts the certificates in this PEM text: a company's own authority, for example.
+    ///
+    /// # Errors
+    ///
+    /// When there is no certificate in it, or one that cannot be read.
+    pub fn add_root_certificates(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        let mut roots = RootCertStore::clone(&self.settings.roots);
+        let before = roots.len();
+        for certificate in CertificateDer::pem_slice_iter(pem.as_ref()) {
+            let certificate = certificate.map_err(|_| ConfigError::Certificate("not PEM"))?;
+            roots
+                .add(certificate)
+                .map_err(|_| ConfigError::Certificate("not usable as a root"))?;
+        }
+        if roots.len() == before {
+            return Err(ConfigError::Certificate("no certificate in the PEM text"));
+        }
+        let roots = Arc::new(roots);
+        Ok(self.with(|settings| {
+            settings.tls = tls(roots.clone());
+            settings.roots = roots;
+        }))
+    }
+
+    /// Trusts what the operating system trusts, instead of the built-in roots.
+    ///
+    /// # Errors
+    ///
+    /// When the system's verifier cannot be set up.
+    #[cfg(feature = "platform-verifier")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "platform-verifier")))]
+    pub fn platform_roots(self) -> Result<Self, ConfigError> {
+        use hyper_rustls::ConfigBuilderExt;
+
+        let tls = tls_builder()
+            .try_with_platform_verifier()
+            .map_err(|_| ConfigError::Certificate("the platform's verifier cannot be set up"))?
+            .with_no_client_auth();
+        Ok(self.with(|settings| settings.tls = tls))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self.pool = self.settings.pool();
+        self
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    fn pool(&self) -> legacy::Client<Connector, Body> {
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_keepalive(Some(Duration::from_secs(60)));
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(self.tls.clone())
+            // What may go in the clear is decided by `Target`.
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(http);
+        legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(self.idle_timeout)
+            .pool_max_idle_per_host(self.max_idle)
+            .build(Connector {
+                https,
+                timeout: self.connect_timeout,
+            })
+    }
+}
+
+fn tls(roots: Arc<RootCertStore>) -> ClientConfig {
+    tls_builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+/// Names the provider rather than taking the process-wide one, which may be missing or another.
+fn tls_builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    #[expect(
+        clippy::expect_used,
+        reason = "at set-up; this provider has suites for both versions"
+    )]
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("TLS 1.2 and 1.3")
+}
+
+impl Service<Request<Body>> for Client {
+    type Response = Response<Incoming>;
+    type Error = BoxError;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> ResponseFuture {
+        // The connection's version is settled by ALPN; a request that insists on HTTP/2 would be refused over HTTP/1.
+        *request.version_mut() = Version::HTTP_11;
+        let timeout = self.settings.response_timeout;
+        ResponseFuture {
+            watch: request.body().watch(),
+            response: self.pool.request(request),
+            timer: tokio::time::sleep(timeout),
+            timeout,
+        }
+    }
+}
+
+pin_project! {
+    /// The future of a [`Client`].
+    pub struct ResponseFuture {
+        #[pin]
+        response: legacy::ResponseFuture,
+        #[pin]
+        timer: Sleep,
+        timeout: Duration,
+        watch: Option<Arc<Watch>>,
+    }
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<Response<Incoming>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Poll::Ready(answer) = this.response.poll(cx) {
+            return Poll::Ready(answer.map_err(Into::into));
+        }
+        loop {
+            ready!(this.timer.as_mut().poll(cx));
+            if !this.watch.as_ref().is_some_and(|watch| watch.take_moved()) {
+                return Poll::Ready(Err(TimedOut.into()));
+            }
+            this.timer
+                .as_mut()
+                .reset(tokio::time::Instant::now() + *this.timeout);
+        }
+    }
+}
+
+impl fmt::Debug for ResponseFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+/// TCP and TLS under one time-out: hyper-util's own covers TCP alone.
+#[derive(Clone)]
+struct Connector {
+    https: HttpsConnector<HttpConnector>,
+    timeout: Duration,
+}
+
+type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+impl Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.https.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connect = tokio::time::timeout(self.timeout, self.https.call(uri));
+        Box::pin(async move { connect.await.map_err(|_| TimedOut)? })
+    }
+}
