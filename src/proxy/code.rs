@@ -34,7 +34,7 @@ pub enum Code {
     TokenInvalid,
     /// `PROXY_TOKEN_MISSING`, 401.
     TokenMissing,
-    /// `PROXY_TRANSFORM_ERROR`, 502 or the status of the [`TransformError`].
+    /// `PROXY_TRANSFORM_ERROR`, 502 or the status of the [`TransformError`](crate::TransformError).
     TransformError,
     /// `PROXY_UPGRADE_UNSUPPORTED`, 501.
     UpgradeUnsupported,

@@ -10,7 +10,7 @@ use http::{
 use http_body::Body as HttpBody;
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
-use tower::{BoxError, Service, ServiceExt};
+use tower::BoxError;
 
 use crate::{
     Body, Policy, Target,
@@ -32,24 +32,26 @@ pub(super) fn extract(
     entry: Option<&Entry>,
     parts: &Parts,
 ) -> Result<String, Reason> {
-    let Some(entry) = entry else {
-        return registry.any_token(parts).ok_or(Reason::TokenMissing);
-    };
-    match entry.config.validate(parts) {
+    match entry.and_then(|entry| entry.token(parts)) {
         Some(token) => Ok(token.into_owned()),
-        None if registry.finds_token(parts) => Err(Reason::Token(TokenError::Unknown)),
-        None => Err(Reason::TokenMissing),
+        None => match (registry.any_token(parts), entry) {
+            (Some(token), None) => Ok(token.into_owned()),
+            (Some(_), Some(_)) => Err(Reason::Token(TokenError::Unknown)),
+            (None, _) => Err(Reason::TokenMissing),
+        },
     }
 }
 
 /// Takes the token out of path and query, and out of the query what stands where the service puts its key.
 pub(super) fn remove_token(uri: &mut Uri, token: &str, policy: &Policy) -> Result<(), Reason> {
+    // Decoding only shortens: a text that is too short hides nothing.
     let shows = |text: &str| {
-        memmem::find(text.as_bytes(), token.as_bytes()).is_some()
-            || (text.contains('%') && {
-                let plain: Vec<u8> = percent_decode_str(text).collect();
-                memmem::find(&plain, token.as_bytes()).is_some()
-            })
+        text.len() >= token.len()
+            && (text.contains(token)
+                || (text.contains('%') && {
+                    let plain: Vec<u8> = percent_decode_str(text).collect();
+                    memmem::find(&plain, token.as_bytes()).is_some()
+                }))
     };
     let injected = |parameter: &str| {
         let key = parameter.split('=').next().unwrap_or_default();
@@ -165,26 +167,21 @@ pub(super) fn target_of<'s>(
     Ok(target)
 }
 
-/// Hands the request to the outbound service and waits for the head of the answer.
-pub(super) async fn send<C, B>(
-    client: C,
-    request: Request<Body>,
-    watch: Option<Arc<Watch>>,
-) -> Result<Response<Body>, Reason>
+/// Whose fault it was that there is no answer: what the caller did to its own body comes out as a failure to send.
+pub(super) fn not_sent(error: BoxError, watch: Option<&Watch>) -> Reason {
+    match watch {
+        Some(watch) if watch.too_large() => Reason::BodyTooLarge,
+        Some(watch) if watch.failed() => Reason::BodyBroken,
+        _ => Reason::Upstream(UpstreamError::of(&error)),
+    }
+}
+
+/// Refuses an answer that was not asked for, or that could be read in two ways.
+pub(super) fn received<B>(answer: Response<B>) -> Result<Response<Body>, Reason>
 where
-    C: Service<Request<Body>, Response = Response<B>>,
-    C::Error: Into<BoxError>,
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let answer = client.oneshot(request).await.map_err(|error| {
-        // Whose fault it was: what the caller did to its own body comes out as a failure to send.
-        match watch {
-            Some(watch) if watch.too_large() => Reason::BodyTooLarge,
-            Some(watch) if watch.failed() => Reason::BodyBroken,
-            _ => Reason::Upstream(UpstreamError::of(&error.into())),
-        }
-    })?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS
         || headers::is_broken_response(answer.headers())
     {
@@ -194,18 +191,20 @@ where
 }
 
 /// Makes an answer of the upstream's one that the caller may have.
-pub(super) fn clean(
+pub(super) fn clean<'a>(
     answer: Response<Body>,
     policy: &Policy,
     used: Used,
-    rewrite: &Rewrite<'_>,
+    rewrite: impl FnOnce() -> Rewrite<'a>,
     via: &[http::HeaderValue; 2],
 ) -> Response<Body> {
     let (mut parts, body) = answer.into_parts();
     let version = std::mem::replace(&mut parts.version, Version::HTTP_11);
     // The reason phrase is among the extensions: the upstream's words, unread.
     parts.extensions.clear();
-    rewrite.apply(&mut parts.headers);
+    if Rewrite::concerns(&parts.headers) {
+        rewrite().apply(&mut parts.headers);
+    }
     headers::clean_response(&mut parts.headers, policy, &used);
     headers::sign(&mut parts.headers, version, via);
     // HTTP/1 has no trailers behind a body of known length.

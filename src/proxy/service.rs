@@ -1,5 +1,6 @@
 use std::{
     future::poll_fn,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::Arc,
@@ -13,6 +14,7 @@ use tower::{BoxError, Service};
 
 use crate::{
     Body, Context, Outcome,
+    body::Watch,
     proxy::{
         Reason, exchange,
         gate::{Gate, State},
@@ -20,25 +22,27 @@ use crate::{
         route,
     },
     service::{Entry, RequestId},
-    token,
+    token::{self, Claims, Verified},
     upstream::{Rewrite, headers},
 };
 
-/// One request on its way through: the snapshot it works on, and what its answer must say if it stops.
+/// One request on its way through, and the snapshot it works on.
 struct Passage {
     gate: Arc<Gate>,
     state: Arc<State>,
     request_id: RequestId,
     version: Version,
     entry: Option<Arc<Entry>>,
+    /// As it stands: what the caller sent, what goes out, and nothing while it is elsewhere.
+    request: Request<Body>,
 }
 
 /// Answers a request below the mount. Every failure is a response.
-pub(super) async fn serve<C, B>(
+pub(super) fn serve<C, B>(
     gate: Arc<Gate>,
     client: C,
     request: Request<Body>,
-) -> Response<Body>
+) -> impl Future<Output = Response<Body>>
 where
     C: Service<Request<Body>, Response = Response<B>>,
     C::Error: Into<BoxError>,
@@ -51,105 +55,119 @@ where
         request_id: RequestId::next(),
         version: request.version(),
         entry: None,
+        request,
     };
-    let answer = {
-        let mut stages = pin!(stages(&mut passage, client, request));
-        // The embedder's code runs in there: a panic of it costs this request, not the connection or the process.
-        poll_fn(|cx| {
-            catch_unwind(AssertUnwindSafe(|| stages.as_mut().poll(cx)))
-                .unwrap_or(Poll::Ready(Err(Reason::Panic)))
-        })
-        .await
-    };
-    answer.unwrap_or_else(|reason| passage.reject(reason))
-}
-
-/// The stages, in the order that keeps the promises: docs/life-of-a-request.md says why it is this one.
-async fn stages<C, B>(
-    passage: &mut Passage,
-    client: C,
-    request: Request<Body>,
-) -> Result<Response<Body>, Reason>
-where
-    C: Service<Request<Body>, Response = Response<B>>,
-    C::Error: Into<BoxError>,
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    let (mut parts, body) = request.into_parts();
-    let (gate, state) = (passage.gate.clone(), passage.state.clone());
-
-    route::check_method(&parts.method)?;
-    route::check_headers(&parts, &gate.limits)?;
-    let asked = std::mem::take(&mut parts.uri);
-    let route = gate.route(&asked)?;
-    route::check_path(route.rest, asked.query(), state.registry.encoded_slashes())?;
-    parts.uri = route.uri(asked.query())?;
-    route::check_credentials(&parts, &state.registry)?;
-
-    passage.entry = state.registry.get(route.service).cloned();
-    let token = exchange::extract(&state.registry, passage.entry.as_deref(), &parts)?;
-    let claims = token::verify(&*state.verifier, &token, gate.clock.now())
-        .await
-        .map_err(Reason::Token)?;
-
-    let entry = passage.entry.clone().ok_or(Reason::ServiceUnknown)?;
-    let policy = entry.config.policy();
-    exchange::remove_token(&mut parts.uri, &token, policy)?;
-    exchange::authorize(&parts, policy, &gate)?;
-
-    let http::request::Parts {
-        method,
-        uri,
-        headers,
-        extensions,
-        ..
-    } = parts;
-    let (headers, taken) =
-        headers::split_request(headers, policy, state.registry.injected(), &token);
-    let (body, watch) = exchange::guard(body, token, gate.limits.body_bytes);
-
-    let mut outgoing = Request::new(body);
-    *outgoing.method_mut() = method;
-    *outgoing.uri_mut() = exchange::join(entry.config.target(), &uri)?;
-    *outgoing.headers_mut() = headers;
-
-    let context = Context::new(
-        claims,
-        entry.name.clone(),
-        passage.request_id,
-        taken,
-        extensions,
-    );
-    let mut outgoing = match entry
-        .config
-        .transform(outgoing, &context)
-        .await
-        .map_err(Reason::Transform)?
-    {
-        Outcome::Respond(response) => return Ok(response),
-        Outcome::Forward(request) => request,
-    };
-
-    let target = exchange::target_of(&outgoing, &*entry.config)?;
-    headers::seal_request(outgoing.headers_mut());
-    headers::sign(outgoing.headers_mut(), passage.version, &gate.via);
-    let answer = exchange::send(client, outgoing, watch).await?;
-
-    let rewrite = Rewrite {
-        target,
-        public: gate.public_prefix(&entry.name),
-    };
-    Ok(exchange::clean(
-        answer,
-        policy,
-        context.into_used(),
-        &rewrite,
-        &gate.via,
-    ))
+    async move {
+        let answer = {
+            let mut stages = pin!(passage.stages(client));
+            // The embedder's code runs in there: a panic of it costs this request, not the connection or the process.
+            poll_fn(|cx| {
+                catch_unwind(AssertUnwindSafe(|| stages.as_mut().poll(cx)))
+                    .unwrap_or(Poll::Ready(Err(Reason::Panic)))
+            })
+            .await
+        };
+        answer.unwrap_or_else(|reason| passage.reject(reason))
+    }
 }
 
 impl Passage {
+    /// The stages, in the order that keeps the promises: docs/life-of-a-request.md says why it is this one.
+    async fn stages<C, B>(&mut self, mut client: C) -> Result<Response<Body>, Reason>
+    where
+        C: Service<Request<Body>, Response = Response<B>>,
+        C::Error: Into<BoxError>,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let token = self.identify()?;
+        let now = self.gate.clock.now();
+        let claims = token::verify(&*self.state.verifier, &token, now)
+            .await
+            .map_err(Reason::Token)?;
+
+        let entry = self.entry.clone().ok_or(Reason::ServiceUnknown)?;
+        let service = &*entry.config;
+        let (context, watch) = self.admit(claims, token, &entry)?;
+
+        let transformed = service
+            .transform(mem::take(&mut self.request), &context)
+            .await;
+        match transformed.map_err(Reason::Transform)? {
+            Outcome::Respond(response) => return Ok(response),
+            Outcome::Forward(request) => self.request = request,
+        }
+        let target = exchange::target_of(&self.request, service)?;
+        headers::seal_request(self.request.headers_mut());
+        headers::sign(self.request.headers_mut(), self.version, &self.gate.via);
+
+        let ready = poll_fn(|cx| client.poll_ready(cx)).await;
+        ready.map_err(|error| exchange::not_sent(error.into(), watch.as_deref()))?;
+        let answer = client.call(mem::take(&mut self.request)).await;
+        let answer = answer.map_err(|error| exchange::not_sent(error.into(), watch.as_deref()))?;
+
+        let rewrite = || Rewrite {
+            target,
+            public: self.gate.public_prefix(&entry.name),
+        };
+        let answer = exchange::received(answer)?;
+        Ok(exchange::clean(
+            answer,
+            service.policy(),
+            context.into_used(),
+            rewrite,
+            &self.gate.via,
+        ))
+    }
+
+    /// Route, path and header check, extract: which service is meant, and the token that was found.
+    fn identify(&mut self) -> Result<String, Reason> {
+        let (mut parts, body) = mem::take(&mut self.request).into_parts();
+        let registry = &self.state.registry;
+        route::check_method(&parts.method)?;
+        route::check_headers(&parts, &self.gate.limits)?;
+        let asked = mem::take(&mut parts.uri);
+        let route = self.gate.route(&asked)?;
+        route::check_path(route.rest, asked.query(), registry.encoded_slashes())?;
+        parts.uri = route.uri(asked.query())?;
+        route::check_credentials(&parts, registry)?;
+
+        self.entry = registry.get(route.service).cloned();
+        let token = exchange::extract(registry, self.entry.as_deref(), &parts)?;
+        self.request = Request::from_parts(parts, body);
+        Ok(token)
+    }
+
+    /// Authorize, sanitize, join: the request as it may go out, but for the credential.
+    fn admit(
+        &mut self,
+        claims: Verified<Arc<Claims>>,
+        token: String,
+        entry: &Entry,
+    ) -> Result<(Context, Option<Arc<Watch>>), Reason> {
+        let (mut parts, body) = mem::take(&mut self.request).into_parts();
+        let policy = entry.config.policy();
+        exchange::remove_token(&mut parts.uri, &token, policy)?;
+        exchange::authorize(&parts, policy, &self.gate)?;
+
+        let injected = self.state.registry.injected();
+        let (headers, taken) = headers::split_request(parts.headers, policy, injected, &token);
+        let (body, watch) = exchange::guard(body, token, self.gate.limits.body_bytes);
+
+        self.request = Request::new(body);
+        *self.request.method_mut() = parts.method;
+        *self.request.uri_mut() = exchange::join(entry.config.target(), &parts.uri)?;
+        *self.request.headers_mut() = headers;
+        let context = Context::new(
+            claims,
+            entry.name.clone(),
+            self.request_id,
+            taken,
+            parts.extensions,
+        );
+        Ok((context, watch))
+    }
+
     fn reject(&self, reason: Reason) -> Response<Body> {
         // Where it is unclear how the request was framed, the next one on this connection cannot be trusted.
         let in_doubt = matches!(

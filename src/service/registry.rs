@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     sync::Arc,
 };
@@ -6,7 +7,7 @@ use std::{
 use http::{HeaderValue, request::Parts};
 
 use crate::{
-    ConfigError,
+    ConfigError, extract,
     service::{ServiceConfig, ServiceName},
     upstream::headers,
 };
@@ -24,6 +25,15 @@ pub(crate) struct Registry {
 pub(crate) struct Entry {
     pub(crate) name: ServiceName,
     pub(crate) config: Arc<dyn ServiceConfig>,
+}
+
+impl Entry {
+    /// What the service found; nothing is no token.
+    pub(crate) fn token<'r>(&self, request: &'r Parts) -> Option<Cow<'r, str>> {
+        self.config
+            .validate(request)
+            .filter(|token| !token.is_empty())
+    }
 }
 
 impl Registry {
@@ -54,20 +64,14 @@ impl Registry {
         removed
     }
 
-    /// Whether any service finds something that could be its token: what tells a missing token from a bad one must
-    /// not tell a missing service from one that exists.
-    pub(crate) fn finds_token(&self, request: &Parts) -> bool {
+    /// The token in a request to a service that does not exist: looked for wherever any service would.
+    pub(crate) fn any_token<'r>(&self, request: &'r Parts) -> Option<Cow<'r, str>> {
+        if self.services.is_empty() {
+            return extract::bearer(request);
+        }
         self.services
             .values()
-            .any(|entry| entry.config.validate(request).is_some())
-    }
-
-    /// The token in a request to a service that does not exist.
-    pub(crate) fn any_token(&self, request: &Parts) -> Option<String> {
-        self.services
-            .values()
-            .find_map(|entry| entry.config.validate(request))
-            .map(std::borrow::Cow::into_owned)
+            .find_map(|entry| entry.token(request))
     }
 
     /// Headers that any service injects to, beside the well-known ones; spelled with `-`.

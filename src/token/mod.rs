@@ -51,7 +51,10 @@ pub use self::{
     clock::Clock,
     issuer::{Draft, Issuer},
     jwt::JwtVerifier,
-    verifier::{TokenError, Verified, Verifier},
+    verifier::{TokenError, Verifier},
 };
 
-pub(crate) use self::{clock::unix_seconds, verifier::verify};
+pub(crate) use self::{
+    clock::unix_seconds,
+    verifier::{Verified, verify},
+};

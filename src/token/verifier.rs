@@ -78,9 +78,9 @@ pub enum TokenError {
 
 /// Proof that a verifier accepted the token these claims came from.
 ///
-/// Only the framework makes one, and without one no [`Context`](crate::Context) and so no credential can be had.
-#[derive(Debug, Clone)]
-pub struct Verified<T>(T);
+/// Only [`verify`] makes one, and without one no [`Context`](crate::Context) and so no credential can be had.
+#[derive(Debug)]
+pub(crate) struct Verified<T>(T);
 
 impl<T> Deref for Verified<T> {
     type Target = T;

@@ -7,7 +7,6 @@ use std::{
 };
 
 use http::{Request, Response, Uri, Version};
-use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
@@ -44,6 +43,10 @@ use crate::{Body, ConfigError, body::Watch, upstream::failure::TimedOut};
 /// ```
 #[derive(Clone)]
 pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     settings: Settings,
     pool: legacy::Client<Connector, Body>,
 }
@@ -73,10 +76,7 @@ impl Client {
             idle_timeout: Duration::from_secs(60),
             max_idle: 1024,
         };
-        Self {
-            pool: settings.pool(),
-            settings,
-        }
+        Self::of(settings)
     }
 
     /// Gives up on a connection, TLS included, after this long. Defaults to 10 seconds.
@@ -112,7 +112,7 @@ impl Client {
     ///
     /// When there is no certificate in it, or one that cannot be read.
     pub fn add_root_certificates(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        let mut roots = RootCertStore::clone(&self.settings.roots);
+        let mut roots = RootCertStore::clone(&self.inner.settings.roots);
         let before = roots.len();
         for certificate in CertificateDer::pem_slice_iter(pem.as_ref()) {
             let certificate = certificate.map_err(|_| ConfigError::Certificate("not PEM"))?;
@@ -147,10 +147,17 @@ impl Client {
         Ok(self.with(|settings| settings.tls = tls))
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        change(&mut self.settings);
-        self.pool = self.settings.pool();
-        self
+    fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = self.inner.settings.clone();
+        change(&mut settings);
+        Self::of(settings)
+    }
+
+    fn of(settings: Settings) -> Self {
+        let pool = settings.pool();
+        Self {
+            inner: Arc::new(Inner { settings, pool }),
+        }
     }
 }
 
@@ -208,7 +215,7 @@ fn tls_builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
 }
 
 impl Service<Request<Body>> for Client {
-    type Response = Response<Incoming>;
+    type Response = Response<Body>;
     type Error = BoxError;
     type Future = ResponseFuture;
 
@@ -219,10 +226,10 @@ impl Service<Request<Body>> for Client {
     fn call(&mut self, mut request: Request<Body>) -> ResponseFuture {
         // The connection's version is settled by ALPN; a request that insists on HTTP/2 would be refused over HTTP/1.
         *request.version_mut() = Version::HTTP_11;
-        let timeout = self.settings.response_timeout;
+        let timeout = self.inner.settings.response_timeout;
         ResponseFuture {
             watch: request.body().watch(),
-            response: self.pool.request(request),
+            response: self.inner.pool.request(request),
             timer: tokio::time::sleep(timeout),
             timeout,
         }
@@ -242,12 +249,15 @@ pin_project! {
 }
 
 impl Future for ResponseFuture {
-    type Output = Result<Response<Incoming>, BoxError>;
+    type Output = Result<Response<Body>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Poll::Ready(answer) = this.response.poll(cx) {
-            return Poll::Ready(answer.map_err(Into::into));
+            return Poll::Ready(match answer {
+                Ok(answer) => Ok(answer.map(Body::new)),
+                Err(error) => Err(error.into()),
+            });
         }
         loop {
             ready!(this.timer.as_mut().poll(cx));

@@ -14,6 +14,13 @@ pub(crate) struct Rewrite<'a> {
 }
 
 impl Rewrite<'_> {
+    /// Whether there is anything to rewrite.
+    pub(crate) fn concerns(headers: &HeaderMap) -> bool {
+        [LOCATION, CONTENT_LOCATION, LINK]
+            .iter()
+            .any(|name| headers.contains_key(name))
+    }
+
     pub(crate) fn apply(&self, headers: &mut HeaderMap) {
         for name in [LOCATION, CONTENT_LOCATION] {
             if let Some(value) = headers.get(&name) {

@@ -1,0 +1,43 @@
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response, uri::Authority};
+use sallygate::{Body, Client, upstream::ResponseFuture};
+use tower::{BoxError, Service};
+
+/// The outbound side: one client for all upstreams, but a client of its own for each that has a `ca_file`, so that a
+/// company's certificates vouch for the company's hosts and for no others.
+#[derive(Clone)]
+pub(crate) struct Outbound {
+    public: Client,
+    private: Arc<[(Authority, Client)]>,
+}
+
+impl Outbound {
+    pub(crate) fn new(private: Vec<(Authority, Client)>) -> Self {
+        Self {
+            public: Client::new(),
+            private: private.into(),
+        }
+    }
+}
+
+impl Service<Request<Body>> for Outbound {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
+        let host = request.uri().authority();
+        match self.private.iter().find(|(own, _)| Some(own) == host) {
+            Some((_, client)) => client.clone().call(request),
+            None => self.public.call(request),
+        }
+    }
+}

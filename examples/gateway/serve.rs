@@ -1,0 +1,130 @@
+use std::{
+    io,
+    net::{self, SocketAddr},
+    time::Duration,
+};
+
+use hyper::{
+    rt::{Read, Write},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
+};
+use sallygate::proxy::ProxyService;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tower::Service;
+
+use crate::outbound::Outbound;
+
+/// How long a caller may take for the head of a request. A connection without requests is closed after as long.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A listening socket for each thread, all at one address: the system spreads connections over them.
+pub(crate) fn listen(address: SocketAddr, threads: usize) -> io::Result<Vec<net::TcpListener>> {
+    // Sockets that share an address would share it with another gateway too: this one finds out.
+    let alone = bind(address, false)?;
+    if threads == 1 {
+        return Ok(vec![alone]);
+    }
+    if cfg!(not(target_os = "linux")) {
+        return (0..threads).map(|_| alone.try_clone()).collect();
+    }
+    let address = alone.local_addr()?;
+    drop(alone);
+    (0..threads).map(|_| bind(address, true)).collect()
+}
+
+fn bind(address: SocketAddr, shared: bool) -> io::Result<net::TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    #[cfg(target_os = "linux")]
+    socket.set_reuse_port(shared)?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = shared;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(4096)?;
+    Ok(socket.into())
+}
+
+/// Serves connections until `stop`, and then until the requests on them are answered.
+pub(crate) async fn serve(
+    listener: net::TcpListener,
+    tls: Option<TlsAcceptor>,
+    proxy: ProxyService<Outbound>,
+    mut stop: watch::Receiver<()>,
+) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let server = server();
+    let open = GracefulShutdown::new();
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                // Out of file descriptors, mostly: those in use become free in time.
+                Err(_) => {
+                    sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            _ = stop.changed() => break,
+        };
+        let _ = stream.set_nodelay(true);
+        let (server, proxy, watcher) = (server.clone(), proxy.clone(), open.watcher());
+        match tls.clone() {
+            None => tokio::spawn(connection(server, TokioIo::new(stream), proxy, watcher)),
+            Some(tls) => tokio::spawn(async move {
+                if let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+                    connection(server, TokioIo::new(stream), proxy, watcher).await;
+                }
+            }),
+        };
+    }
+    drop(listener);
+    open.shutdown().await;
+    Ok(())
+}
+
+/// HTTP/1.1, or HTTP/2 where the caller begins with it.
+fn server() -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEAD_TIMEOUT)
+        .max_header_list_size(64 << 10);
+    server
+}
+
+async fn connection(
+    server: auto::Builder<TokioExecutor>,
+    io: impl Read + Write + Unpin + 'static,
+    proxy: ProxyService<Outbound>,
+    watcher: Watcher,
+) {
+    let service = service_fn(move |request| proxy.clone().call(request));
+    // How a connection ends is the caller's affair.
+    let _ = watcher.watch(server.serve_connection(io, service)).await;
+}

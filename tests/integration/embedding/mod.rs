@@ -1,0 +1,4 @@
+mod frameworks;
+mod handle;
+mod outbound;
+mod own_service;

@@ -1,0 +1,257 @@
+//! The gateway example, run as its users run it: a process, a file, and clients that know nothing of it.
+
+mod clients;
+#[cfg(target_os = "linux")]
+mod memory;
+mod process;
+mod refusals;
+
+use std::{fs, time::Duration};
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use http_body_util::BodyExt;
+use sallygate::Body;
+
+use self::process::{Site, client};
+use crate::support::{Authority, Secure, Slot, Upstream, within};
+
+const TOKEN: &[&str] = &["--sandbox", "box-1"];
+
+#[tokio::test]
+async fn a_token_from_the_command_line_opens_the_address_in_the_first_line() {
+    let site = Site::new().await;
+    let gateway = site.start(&site.file(&site.up())).await;
+    assert!(gateway.url.starts_with("http://127.0.0.1:"));
+
+    let options = ["--sandbox", "box-1", "--session", "run-1"];
+    let token = site
+        .token(&[&options[..], &["--expires-in", "2m"]].concat())
+        .await;
+    let answer = gateway.get("/proxy/up/items?q=1", &token).await;
+    assert_eq!((answer.status, answer.text()), (200, "hello"));
+    let received = site.upstream.last();
+    assert_eq!(received.line(), "GET /v1/items?q=1 HTTP/1.1");
+    assert_eq!(received.values("host"), [site.upstream.addr.to_string()]);
+
+    let payload = token.split('.').nth(1).unwrap();
+    let payload = URL_SAFE_NO_PAD.decode(payload).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(
+        (&claims["sandboxId"], &claims["sessionId"]),
+        (&"box-1".into(), &"run-1".into())
+    );
+    let lifetime = claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap();
+    assert_eq!(lifetime, 120);
+
+    let answer = gateway
+        .send(gateway.request("GET", "/proxy/up/items"))
+        .await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (401, "PROXY_TOKEN_MISSING")
+    );
+    let answer = gateway.get("/elsewhere", &token).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (400, "PROXY_PATH_INVALID")
+    );
+    assert_eq!(site.upstream.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn issuer_and_audience_of_the_file_are_in_its_tokens_and_demanded_of_all() {
+    let site = Site::new().await;
+    let parties = "issuer = \"https://host.example\"\naudience = \"proxy\"\n";
+    let file = site.file(&format!("{parties}{}", site.up()));
+    let gateway = site.start(&file).await;
+    let plain = site.token(TOKEN).await;
+    let answer = gateway.get("/proxy/up/a", &plain).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (401, "PROXY_TOKEN_INVALID")
+    );
+    let good = site.token_for(&file, TOKEN).await;
+    assert_eq!(gateway.get("/proxy/up/a", &good).await.status, 200);
+}
+
+#[tokio::test]
+async fn each_form_of_inject_swaps_the_token_for_the_key_in_its_place() {
+    let site = Site::new().await;
+    let forms = [
+        ("bearer", "\"bearer\"", Slot::Bearer),
+        (
+            "header",
+            "{ header = \"X-Api-Key\" }",
+            Slot::Header("x-api-key"),
+        ),
+        ("basic", "{ basic = \"user\" }", Slot::Basic("user")),
+        ("query", "{ query = \"key\" }", Slot::Query("key")),
+    ];
+    let mut services = String::new();
+    for (name, inject, slot) in forms {
+        services += &site.service(name, inject, "{ env = \"MY_API_KEY\" }");
+        if slot != Slot::Bearer {
+            site.upstream.accept(slot.show(&site.key));
+        }
+    }
+    let gateway = site.start(&site.file(&services)).await;
+    let token = site.token(TOKEN).await;
+    let pair = STANDARD.encode(format!("anyone:{token}"));
+    for (number, (name, _, slot)) in forms.into_iter().enumerate() {
+        let path = format!("/proxy/{name}/a");
+        let request = match slot {
+            Slot::Bearer => gateway
+                .request("GET", &path)
+                .header("authorization", format!("bearer {token}")),
+            Slot::Header(header) => gateway.request("GET", &path).header(header, &token),
+            Slot::Basic(_) => gateway
+                .request("GET", &path)
+                .header("authorization", format!("Basic {pair}")),
+            Slot::Query(key) => gateway.request("GET", &format!("{path}?{key}={token}")),
+        };
+        assert_eq!(gateway.send(request).await.status, 200, "{name}");
+        let received = site.upstream.last();
+        assert!(received.head.contains(&slot.show(&site.key)), "{name}");
+
+        assert_eq!(gateway.get(&path, &token).await.status, 200, "{name}");
+        let received = site.upstream.last();
+        assert!(received.head.contains(&slot.show(&site.key)), "{name}");
+
+        let answer = gateway.send(gateway.request("GET", &path)).await;
+        assert_eq!(answer.status, 401, "{name}");
+        assert_eq!(site.upstream.requests().len(), 2 * (number + 1), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_file_that_changes_is_taken_over_and_a_bad_one_is_not() {
+    let site = Site::new().await;
+    let file = site.write("up.key", &format!("{}\n", site.key));
+    let service = site.service("up", "\"bearer\"", "{ file = \"up.key\" }");
+    let mut gateway = site.start(&site.file(&service)).await;
+    let token = site.token(TOKEN).await;
+    let old = Slot::Bearer.show(&site.key);
+    assert_eq!(gateway.get("/proxy/up/a", &token).await.status, 200);
+    assert!(site.upstream.last().head.contains(&old));
+
+    let key = site.oracle.secret("new credential");
+    let new = Slot::Bearer.show(&key);
+    site.upstream.accept(new.clone());
+    site.write("up.key", &key);
+    gateway
+        .until_said("services.up.credential: the key changed")
+        .await;
+    assert_eq!(gateway.get("/proxy/up/a", &token).await.status, 200);
+    assert!(site.upstream.last().head.contains(&new));
+
+    let broken = site.oracle.secret("broken credential");
+    site.write("up.key", &format!("{broken}\nand more\n"));
+    gateway
+        .until_said("the old key stays (credential: holds something else than printable ASCII)")
+        .await;
+    assert_eq!(gateway.get("/proxy/up/a", &token).await.status, 200);
+    assert!(site.upstream.last().head.contains(&new));
+
+    fs::remove_file(file).unwrap();
+    gateway
+        .until_said("the old key stays (entity not found)")
+        .await;
+    assert_eq!(gateway.get("/proxy/up/a", &token).await.status, 200);
+    assert!(site.upstream.last().head.contains(&new));
+    assert!(gateway.is_running());
+}
+
+#[tokio::test]
+async fn a_termination_signal_lets_a_streamed_answer_finish() {
+    let (finish, finished) = tokio::sync::watch::channel(());
+    let site = Site::upon(
+        Upstream::with(move |mut conn| {
+            let mut finished = finished.clone();
+            async move {
+                conn.read_request().await;
+                conn.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+                    .await;
+                finished.changed().await.unwrap();
+                conn.write(b"4\r\nlast\r\n0\r\n\r\n").await;
+            }
+        })
+        .await,
+    );
+    let mut gateway = site.start(&site.file(&site.up())).await;
+    let token = site.token(TOKEN).await;
+    let request = gateway
+        .request("GET", "/proxy/up/slow")
+        .header("authorization", format!("Bearer {token}"));
+    let mut answer = client()
+        .request(request.body(Body::empty()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    let first = answer.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(first, "first");
+
+    gateway.signal("TERM");
+    gateway.until_closed().await;
+    assert!(gateway.is_running());
+    finish.send(()).unwrap();
+    assert_eq!(answer.collect().await.unwrap().to_bytes(), "last");
+    assert_eq!(gateway.exit().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn an_idle_gateway_stops_at_once() {
+    let site = Site::new().await;
+    let token = site.token(TOKEN).await;
+    for signal in ["TERM", "INT"] {
+        let mut gateway = site.start(&site.file(&site.up())).await;
+        let client = client();
+        let request = gateway
+            .request("GET", "/proxy/up/a")
+            .header("authorization", format!("Bearer {token}"));
+        let answer = client
+            .request(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        assert_eq!(answer.collect().await.unwrap().to_bytes(), "hello");
+        // The client keeps its connection, and so does the gateway until now.
+        gateway.signal(signal);
+        let status = within(Duration::from_secs(10), gateway.exit()).await;
+        assert_eq!(status.code(), Some(0), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn a_private_authority_vouches_for_the_hosts_of_its_own_service_alone() {
+    let authority = Authority::new();
+    let answer = |_: &_| http::Response::new(Body::from("secure"));
+    let trusted = Secure::new(authority.server("127.0.0.1", &["h2"]), answer).await;
+    let stranger = Secure::new(authority.server("127.0.0.1", &["h2"]), answer).await;
+    let site = Site::new().await;
+    site.write("ca.pem", &authority.pem);
+    trusted.accept(Slot::Bearer.show(&site.key));
+    let service = |name, addr, more| {
+        format!(
+            "[services.{name}]\ntarget = \"https://{addr}\"\ninject = \"bearer\"\n\
+             credential = {{ env = \"MY_API_KEY\" }}\n{more}"
+        )
+    };
+    let services = service("trusted", trusted.addr, "ca_file = \"ca.pem\"\n")
+        + &service("stranger", stranger.addr, "");
+    let gateway = site.start(&site.file(&services)).await;
+    let token = site.token(TOKEN).await;
+    let answer = gateway.get("/proxy/trusted/a", &token).await;
+    assert_eq!((answer.status, answer.text()), (200, "secure"));
+    assert_eq!(trusted.last().version, http::Version::HTTP_2);
+
+    let answer = gateway.get("/proxy/stranger/a", &token).await;
+    assert_eq!(answer.status, 502);
+    let constant = r#"{"error":"The upstream could not be reached: stranger","code":"PROXY_TARGET_ERROR","requestId":"ID"}"#;
+    assert_eq!(answer.constant(), constant);
+    assert!(stranger.requests.lock().unwrap().is_empty());
+    let received = trusted.last().head;
+    site.oracle
+        .saw_request("trusted", received.as_bytes(), &trusted.accepted());
+}

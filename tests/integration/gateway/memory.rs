@@ -1,0 +1,111 @@
+//! Bodies are streamed, whatever their size.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    thread,
+    time::Duration,
+};
+
+use super::{TOKEN, process::Site};
+use crate::support::within;
+
+#[tokio::test]
+async fn a_gibibyte_each_way_passes_in_little_memory() {
+    const SIZE: usize = 1 << 30;
+    const LIMIT_KIB: usize = 32 << 10;
+    let site = Site::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = listener.local_addr().unwrap();
+    let service = site
+        .up()
+        .replace(&site.upstream.addr.to_string(), &target.to_string());
+    let mut command = site.command(&site.file(&service));
+    command.env_remove("RUST_LOG");
+    let gateway = site.start_command(command).await;
+    let token = site.token(TOKEN).await;
+    let peak = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", gateway.process.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM:"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
+    };
+
+    let upstream = thread::spawn(move || {
+        let mut lengths = Vec::new();
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (head, length) = read_message(&mut stream);
+            lengths.push(length);
+            let answer = if head.starts_with("POST ") { 0 } else { SIZE };
+            write_message(&mut stream, "HTTP/1.1 200 OK\r\nconnection: close", answer);
+        }
+        lengths
+    });
+    let call = |line: &'static str, size| {
+        let (address, token) = (gateway.address().to_owned(), token.clone());
+        tokio::task::spawn_blocking(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            let head = format!("{line} HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {token}");
+            write_message(&mut stream, &head, size);
+            read_message(&mut stream)
+        })
+    };
+    let minutes = Duration::from_secs(180);
+    let (head, length) = within(minutes, call("POST /proxy/up/in", SIZE))
+        .await
+        .unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert_eq!(length, 0);
+    let (head, length) = within(minutes, call("GET /proxy/up/out", 0)).await.unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert_eq!(length, SIZE);
+    assert_eq!(upstream.join().unwrap(), [SIZE, 0]);
+    let peak = peak();
+    assert!(peak < LIMIT_KIB, "{peak} KiB");
+}
+
+static PIECE: [u8; 64 << 10] = {
+    let mut piece = [0; 64 << 10];
+    let mut at = 0;
+    while at < piece.len() {
+        piece[at] = (at % 251) as u8;
+        at += 1;
+    }
+    piece
+};
+
+fn write_message(stream: &mut TcpStream, head: &str, size: usize) {
+    write!(stream, "{head}\r\ncontent-length: {size}\r\n\r\n").unwrap();
+    for _ in 0..size / PIECE.len() {
+        stream.write_all(&PIECE).unwrap();
+    }
+}
+
+/// Reads a message whose body, of whole pieces, it checks and counts.
+fn read_message(stream: &mut TcpStream) -> (String, usize) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.extend(byte);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    let length = length.map_or(0, |length| length.parse::<usize>().unwrap());
+    let mut piece = vec![0; PIECE.len()];
+    for _ in 0..length / PIECE.len() {
+        stream.read_exact(&mut piece).unwrap();
+        assert!(piece == PIECE, "the body is not what was sent");
+    }
+    (head, length)
+}

@@ -1,0 +1,321 @@
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Read},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use sallygate::Body;
+use tokio::{
+    sync::watch,
+    task::spawn_blocking,
+    time::{Instant, sleep, timeout},
+};
+
+use crate::support::{Answer, Oracle, Recorded, Reply, Slot, Upstream, within};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What an operator has: a folder for files, a signing secret, a key, and the API that the key opens.
+pub(super) struct Site {
+    pub(super) oracle: Arc<Oracle>,
+    pub(super) upstream: Upstream,
+    pub(super) jwt_secret: String,
+    pub(super) key: String,
+    pub(super) folder: PathBuf,
+}
+
+impl Site {
+    /// The API answers `hello` to requests with the key as a bearer.
+    pub(super) async fn new() -> Self {
+        Self::answering(|_| Reply::ok("hello")).await
+    }
+
+    pub(super) async fn answering(
+        script: impl Fn(&Recorded) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::upon(Upstream::scripted(script).await)
+    }
+
+    pub(super) fn upon(upstream: Upstream) -> Self {
+        static SITES: AtomicUsize = AtomicUsize::new(0);
+        let oracle = Oracle::new();
+        let (jwt_secret, key) = (oracle.secret("signing secret"), oracle.secret("credential"));
+        upstream.accept(Slot::Bearer.show(&key));
+        let number = SITES.fetch_add(1, Ordering::Relaxed);
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("gateway-{}-{number}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Self {
+            oracle,
+            upstream,
+            jwt_secret,
+            key,
+            folder,
+        }
+    }
+
+    /// A gateway file with these services.
+    pub(super) fn file(&self, services: &str) -> String {
+        let top = "listen = \"127.0.0.1:0\"\nthreads = 2\n";
+        format!("{top}[token]\nsecret = {{ env = \"PROXY_JWT_SECRET\" }}\n{services}")
+    }
+
+    /// The service `up`: the API, with the key from the environment.
+    pub(super) fn up(&self) -> String {
+        self.service("up", "\"bearer\"", "{ env = \"MY_API_KEY\" }")
+    }
+
+    pub(super) fn service(&self, name: &str, inject: &str, credential: &str) -> String {
+        let target = format!("http://{}/v1", self.upstream.addr);
+        format!(
+            "[services.{name}]\ntarget = \"{target}\"\nallow_plaintext = true\n\
+             inject = {inject}\ncredential = {credential}\n"
+        )
+    }
+
+    pub(super) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let file = self.folder.join(name);
+        fs::write(&file, text).unwrap();
+        file
+    }
+
+    /// `gateway FILE`, with this in the file.
+    pub(super) fn command(&self, file: &str) -> Command {
+        let mut command = Command::new(gateway());
+        command
+            .arg(self.write("gateway.toml", file))
+            .env("PROXY_JWT_SECRET", &self.jwt_secret)
+            .env("MY_API_KEY", &self.key)
+            .env("RUST_LOG", "trace");
+        command
+    }
+
+    pub(super) async fn start(&self, file: &str) -> Gateway {
+        self.start_command(self.command(file)).await
+    }
+
+    pub(super) async fn start_command(&self, command: Command) -> Gateway {
+        Gateway::start(command, self.oracle.clone()).await
+    }
+
+    /// `gateway FILE token …`. It needs no key of any API.
+    pub(super) fn token_command(&self, file: &str, options: &[&str]) -> Command {
+        let mut command = self.command(file);
+        command.arg("token").args(options).env_remove("MY_API_KEY");
+        command
+    }
+
+    pub(super) async fn token(&self, options: &[&str]) -> String {
+        self.token_for(&self.file(&self.up()), options).await
+    }
+
+    pub(super) async fn token_for(&self, file: &str, options: &[&str]) -> String {
+        let output = output(self.token_command(file, options)).await;
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let token = text.strip_suffix('\n').unwrap();
+        assert!(!token.contains(char::is_whitespace));
+        self.oracle.watch_token(token);
+        token.to_owned()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+        for request in self.upstream.requests() {
+            let accepted = self.upstream.accepted();
+            self.oracle.saw_request("up", &request.raw, &accepted);
+        }
+    }
+}
+
+/// The gateway as a process. All that it writes is searched for secrets.
+pub(super) struct Gateway {
+    pub(super) process: Child,
+    pub(super) url: String,
+    log: watch::Receiver<String>,
+    reader: Option<JoinHandle<()>>,
+    oracle: Arc<Oracle>,
+}
+
+impl Gateway {
+    async fn start(mut command: Command, oracle: Arc<Oracle>) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut stderr = BufReader::new(process.stderr.take().unwrap());
+        let (sender, log) = watch::channel(String::new());
+        let reader = thread::spawn(move || {
+            let mut line = Vec::new();
+            while stderr
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|read| read > 0)
+            {
+                let text = String::from_utf8_lossy(&line).into_owned();
+                sender.send_modify(|log| log.push_str(&text));
+                line.clear();
+            }
+        });
+        let mut gateway = Self {
+            process,
+            url: String::new(),
+            log,
+            reader: Some(reader),
+            oracle,
+        };
+        let read_line = spawn_blocking(move || {
+            let mut line = String::new();
+            stdout.read_line(&mut line).map(|_| line)
+        });
+        let line = within(PATIENCE, read_line).await.unwrap().unwrap();
+        let url = line
+            .strip_prefix("listening on ")
+            .and_then(|url| url.strip_suffix('\n'));
+        let Some(url) = url else {
+            panic!("no such first line: {line:?}; {}", *gateway.log.borrow());
+        };
+        gateway.url = url.to_owned();
+        gateway
+    }
+
+    /// The address behind the URL.
+    pub(super) fn address(&self) -> &str {
+        self.url.split("://").nth(1).unwrap()
+    }
+
+    pub(super) fn request(&self, method: &str, target: &str) -> http::request::Builder {
+        let uri = format!("{}{target}", self.url);
+        http::Request::builder().method(method).uri(uri)
+    }
+
+    pub(super) async fn get(&self, target: &str, token: &str) -> Answer {
+        let request = self
+            .request("GET", target)
+            .header("authorization", format!("Bearer {token}"));
+        self.send(request).await
+    }
+
+    pub(super) async fn send(&self, request: http::request::Builder) -> Answer {
+        let request = request.body(Body::empty()).unwrap();
+        let response = client().request(request).await.unwrap();
+        Answer::of(&self.oracle, response).await
+    }
+
+    /// Waits until it has said this on standard error.
+    pub(super) async fn until_said(&self, text: &str) {
+        let mut log = self.log.clone();
+        let said = within(PATIENCE, log.wait_for(|log| log.contains(text))).await;
+        drop(said.unwrap());
+    }
+
+    /// Waits until nobody is accepted any more.
+    pub(super) async fn until_closed(&self) {
+        let refused = async {
+            while tokio::net::TcpStream::connect(self.address()).await.is_ok() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within(PATIENCE, refused).await;
+    }
+
+    pub(super) fn signal(&self, name: &str) {
+        assert!(kill(name, self.process.id()).success());
+    }
+
+    pub(super) fn is_running(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
+    }
+
+    pub(super) async fn exit(&mut self) -> ExitStatus {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "it does not exit");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        self.oracle.saw("standard error", self.log.borrow().clone());
+    }
+}
+
+pub(super) fn client() -> Client<HttpConnector, Body> {
+    Client::builder(TokioExecutor::new()).build_http()
+}
+
+/// Runs a program to its end.
+pub(super) async fn output(mut command: Command) -> Output {
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = child.id();
+    match timeout(PATIENCE, spawn_blocking(move || child.wait_with_output())).await {
+        Ok(output) => output.unwrap().unwrap(),
+        Err(_) => {
+            kill("KILL", id);
+            panic!("it does not end: {command:?}");
+        }
+    }
+}
+
+fn kill(signal: &str, id: u32) -> ExitStatus {
+    let mut command = Command::new("kill");
+    command.arg(format!("-{signal}")).arg(id.to_string());
+    command.status().unwrap()
+}
+
+/// Builds the example, in the profile that these tests are built in.
+fn gateway() -> &'static PathBuf {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let exe = env::current_exe().unwrap();
+        let profile = match exe.ancestors().nth(2).and_then(|folder| folder.file_name()) {
+            Some(folder) if folder != "debug" => folder.to_str().unwrap(),
+            _ => "dev",
+        };
+        let mut cargo = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--example", "gateway"])
+            .args(["--profile", profile, "--message-format", "json"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut messages = String::new();
+        let mut stdout = cargo.stdout.take().unwrap();
+        stdout.read_to_string(&mut messages).unwrap();
+        assert!(
+            cargo.wait().unwrap().success(),
+            "the gateway does not build"
+        );
+        messages
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .filter(|message| message["target"]["name"] == "gateway")
+            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+            .expect("cargo names the gateway")
+    })
+}

@@ -1,0 +1,324 @@
+//! Files and command lines that are refused: each message has the file, the key and what was expected, and no value.
+
+use super::{
+    TOKEN,
+    process::{Site, output},
+};
+
+#[tokio::test]
+async fn a_bad_file_is_refused_by_key_and_expectation_and_never_by_value() {
+    let site = Site::new().await;
+    let good = site.file(&site.up());
+    let (key, secret) = (site.key.as_str(), site.jwt_secret.as_str());
+    site.write("two-lines.key", &format!("{key}\nand more\n"));
+    site.write("not.pem", key);
+    let target = format!("\"http://{}/v1\"", site.upstream.addr);
+    let upstream = |line: &str| format!("services.up.{line}");
+    let no_source = r#"expected { env = "NAME" } or { file = "PATH" }"#;
+    let inject = r#"inject: expected "bearer", { header = "NAME" }, { basic = "USER" } or { query = "NAME" }"#;
+    let https = "https://HOST[:PORT][/PATH]";
+    let of = |name: &str, value: &str| format!("{name} = {value}\n");
+    let credential = "credential = { env = \"MY_API_KEY\" }\n";
+    let plaintext = "allow_plaintext = true\n";
+    let bearer = "inject = \"bearer\"\n";
+    let token_secret = "secret = { env = \"PROXY_JWT_SECRET\" }\n";
+
+    // What to replace in the good file, with what, and what is said about it.
+    let cases = [
+        // missing
+        (
+            "listen = \"127.0.0.1:0\"\n",
+            String::new(),
+            "listen: expected an address and a port".to_owned(),
+        ),
+        (
+            token_secret,
+            String::new(),
+            format!("token.secret: {no_source}"),
+        ),
+        (
+            "[token]\n",
+            String::new(),
+            "token: expected a table [token]".into(),
+        ),
+        (
+            &site.up(),
+            String::new(),
+            "services: expected a table [services.NAME]".into(),
+        ),
+        (
+            &site.up(),
+            "[services]\n".into(),
+            "services: expected a table [services.NAME]".into(),
+        ),
+        (bearer, String::new(), upstream(inject)),
+        (
+            credential,
+            String::new(),
+            upstream(&format!("credential: {no_source}")),
+        ),
+        (
+            &of("target", &target),
+            String::new(),
+            upstream(&format!("target: expected {https}")),
+        ),
+        // of the wrong type
+        (
+            "\"127.0.0.1:0\"",
+            "8787".into(),
+            "listen: expected an address and a port".into(),
+        ),
+        (
+            "\"127.0.0.1:0\"",
+            "\"localhost\"".into(),
+            "listen: expected an address and a port".into(),
+        ),
+        (
+            "threads = 2",
+            "threads = \"two\"".into(),
+            "threads: expected a number from 1 to 1024".into(),
+        ),
+        (
+            "threads = 2",
+            "threads = 0".into(),
+            "threads: expected a number from 1 to 1024".into(),
+        ),
+        (
+            plaintext,
+            of("allow_plaintext", "\"yes\""),
+            upstream("allow_plaintext: expected true or false"),
+        ),
+        (bearer, of("inject", "\"cookie\""), upstream(inject)),
+        (
+            bearer,
+            of("inject", "{ header = \"a b\" }"),
+            upstream(inject),
+        ),
+        (
+            bearer,
+            of("inject", "{ header = \"a\", query = \"b\" }"),
+            upstream(inject),
+        ),
+        // unknown
+        (
+            "threads",
+            "treads".into(),
+            "treads: expected no such key, only listen, mount,".into(),
+        ),
+        (
+            token_secret,
+            format!("{token_secret}sekret = 1\n"),
+            "token.sekret: expected no such key".into(),
+        ),
+        (
+            plaintext,
+            format!("{plaintext}methods = []\n"),
+            upstream("methods: expected no such key, only target,"),
+        ),
+        (
+            "{ env = \"MY_API_KEY\" }",
+            "{ environment = \"A\" }".into(),
+            upstream("credential.environment: expected no such key, only env, file"),
+        ),
+        // a secret in the wrong place
+        (
+            "{ env = \"PROXY_JWT_SECRET\" }",
+            format!("\"{secret}\""),
+            format!("token.secret: {no_source}"),
+        ),
+        (
+            "{ env = \"MY_API_KEY\" }",
+            format!("\"{key}\""),
+            upstream(&format!("credential: {no_source}")),
+        ),
+        (
+            "{ env = \"MY_API_KEY\" }",
+            key.into(),
+            "line 9: expected TOML".into(),
+        ),
+        (
+            "MY_API_KEY",
+            key.into(),
+            upstream("credential.env: expected an environment variable that is set"),
+        ),
+        (
+            "{ env = \"MY_API_KEY\" }",
+            format!("{{ file = \"{key}\" }}"),
+            upstream("credential.file: expected a text file that can be read"),
+        ),
+        (
+            &target,
+            format!("\"https://user:{key}@127.0.0.1\""),
+            upstream("allow_plaintext: expected true only for an http:// target"),
+        ),
+        (
+            &of("target", &target),
+            format!("target = \"https://user:{key}@127.0.0.1\"\n#"),
+            upstream(""),
+        ),
+        // not good enough
+        (
+            "PROXY_JWT_SECRET",
+            "SHORT_SECRET".into(),
+            "token.secret: expected at least 32 bytes".into(),
+        ),
+        (
+            plaintext,
+            String::new(),
+            upstream(&format!(
+                "target: expected {https} (or http:// with allow_plaintext = true)"
+            )),
+        ),
+        (
+            plaintext,
+            of("allow_plaintext", "false"),
+            upstream(&format!(
+                "target: expected {https} (or http:// with allow_plaintext = true)"
+            )),
+        ),
+        (
+            "/v1\"",
+            "/v1?a=b\"".into(),
+            upstream(&format!(
+                "target: expected {https} (target: has a query or a fragment)"
+            )),
+        ),
+        (
+            "{ env = \"MY_API_KEY\" }",
+            "{ file = \"two-lines.key\" }".into(),
+            upstream("credential: expected a key on one line"),
+        ),
+        (
+            "threads = 2",
+            "mount = \"/proxy?a=b\"".into(),
+            "mount: expected a plain path".into(),
+        ),
+        (
+            "threads = 2",
+            "mount = \"/a/../b\"".into(),
+            "mount: expected a plain path".into(),
+        ),
+        (
+            "services.up",
+            "services.\"a b\"".into(),
+            "services.a b: expected a usable service (service name:".into(),
+        ),
+        (
+            bearer,
+            of("inject", "{ header = \"host\" }"),
+            upstream("inject: expected a place for a key"),
+        ),
+        (
+            plaintext,
+            format!("{plaintext}ca_file = \"not.pem\"\n"),
+            upstream("ca_file: expected none for an http:// target"),
+        ),
+        (
+            "threads = 2",
+            "tls = { cert = \"not.pem\", key = \"not.pem\" }".into(),
+            "tls.cert: expected a file of certificates in PEM".into(),
+        ),
+        (
+            "threads = 2",
+            "tls = { cert = \"not.pem\" }".into(),
+            "tls.key: expected the path of a PEM file".into(),
+        ),
+    ];
+    for (old, new, said) in cases {
+        assert!(good.contains(old), "{old}");
+        let bad = good.replacen(old, &new, 1);
+        let mut command = site.command(&bad);
+        command.env("SHORT_SECRET", &secret[..31]);
+        let output = output(command).await;
+        assert!(!output.status.success(), "{said}");
+        assert!(output.stdout.is_empty(), "{said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let file = site.folder.join("gateway.toml").display().to_string();
+        assert!(
+            stderr.starts_with(&format!("{file}: {said}")),
+            "{said}\n{stderr}"
+        );
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        site.oracle.saw(format!("refusal {said}"), stderr);
+    }
+    let gateway = site.start(&good).await;
+    let token = site.token(TOKEN).await;
+    assert_eq!(gateway.get("/proxy/up/a", &token).await.status, 200);
+}
+
+#[tokio::test]
+async fn certificates_of_upstreams_are_refused_by_key() {
+    let site = Site::new().await;
+    site.write("not.pem", &site.key);
+    let service = |name: &str, more: &str| {
+        format!(
+            "[services.{name}]\ntarget = \"https://127.0.0.1:1\"\ninject = \"bearer\"\n\
+             credential = {{ env = \"MY_API_KEY\" }}\n{more}"
+        )
+    };
+    for (services, said) in [
+        (
+            service("a", "ca_file = \"not.pem\"\n"),
+            "services.a.ca_file: expected certificates in PEM",
+        ),
+        (
+            service("a", "ca_file = \"none.pem\"\n"),
+            "services.a.ca_file: expected a file that can be read",
+        ),
+        (
+            service("a", "ca_file = \"not.pem\"\n") + &service("b", ""),
+            "services.a.ca_file: expected the same one in all services of this host",
+        ),
+    ] {
+        let output = output(site.command(&site.file(&services))).await;
+        assert!(!output.status.success(), "{said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(said), "{said}\n{stderr}");
+        site.oracle.saw(said, stderr);
+    }
+    site.start(&site.file(&service("a", ""))).await;
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_refused_though_threads_share_theirs() {
+    let site = Site::new().await;
+    let file = site.file(&site.up());
+    let gateway = site.start(&file).await;
+    let output = output(site.command(&file.replace("127.0.0.1:0", gateway.address()))).await;
+    assert!(!output.status.success());
+    assert!(output.stdout.is_empty());
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.contains("gateway.toml: listen: expected a free address"),
+        "{stderr}"
+    );
+}
+
+#[tokio::test]
+async fn a_command_line_that_makes_no_sense_is_refused() {
+    let site = Site::new().await;
+    for (options, said) in [
+        (
+            &["--sandbox", "b", "--expires-in", "25h"][..],
+            "--expires-in: expected",
+        ),
+        (
+            &["--sandbox", "b", "--expires-in", "soon"],
+            "--expires-in: expected",
+        ),
+        (
+            &["--sandbox", "b", "--expires-in", "0s"],
+            "--expires-in: expected",
+        ),
+        (&["--session", "s"], "usage:"),
+        (&["--sandbox"], "usage:"),
+        (&["--sandbox", ""], "claims:"),
+    ] {
+        let output = output(site.token_command(&site.file(&site.up()), options)).await;
+        assert!(!output.status.success(), "{options:?}");
+        assert!(output.stdout.is_empty(), "{options:?}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.starts_with(said), "{options:?}: {stderr}");
+    }
+    site.token(&["--sandbox", "b", "--expires-in", "24h"]).await;
+}

@@ -1,0 +1,3 @@
+mod aborted;
+mod http2;
+mod live;

@@ -1,0 +1,4 @@
+mod cases;
+mod claims;
+mod interop;
+mod verifiers;
