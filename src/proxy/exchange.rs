@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{CONTENT_LENGTH, UPGRADE},
     request::Parts,
     uri,
@@ -167,6 +167,21 @@ pub(super) fn target_of<'s>(
     Ok(target)
 }
 
+/// What `transform` may not decide: the framing of the message, and that a key stands alone in its place.
+pub(super) fn seal(request: &mut Request<Body>) {
+    headers::seal_request(request.headers_mut());
+    // RFC 9110 §8.6: where a body is expected, its absence is said; some servers answer 411 otherwise.
+    let expected = matches!(
+        *request.method(),
+        Method::POST | Method::PUT | Method::PATCH
+    );
+    if expected && request.body().is_end_stream() {
+        request
+            .headers_mut()
+            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+}
+
 /// Whose fault it was that there is no answer: what the caller did to its own body comes out as a failure to send.
 pub(super) fn not_sent(error: BoxError, watch: Option<&Watch>) -> Reason {
     match watch {
@@ -196,7 +211,7 @@ pub(super) fn clean<'a>(
     policy: &Policy,
     used: Used,
     rewrite: impl FnOnce() -> Rewrite<'a>,
-    via: &[http::HeaderValue; 2],
+    via: &[HeaderValue; 2],
 ) -> Response<Body> {
     let (mut parts, body) = answer.into_parts();
     let version = std::mem::replace(&mut parts.version, Version::HTTP_11);

@@ -3,7 +3,7 @@ use http::{
     Method, Uri, Version,
     header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING},
     request::Parts,
-    uri::{Authority, PathAndQuery},
+    uri::PathAndQuery,
 };
 
 use crate::{
@@ -177,23 +177,53 @@ fn check_host(parts: &Parts) -> Result<(), Reason> {
         (Some(_), Some(_)) => return Err(Reason::Header("more than one host")),
         (Some(host), None) => host,
     };
-    let malformed = Reason::Header("malformed host");
-    let Ok(host) = Authority::try_from(host.as_bytes()) else {
-        return Err(malformed);
-    };
-    let port = host.as_str().get(host.host().len()..).unwrap_or_default();
-    if host.as_str().contains('@')
-        || host.host().is_empty()
-        || (!port.is_empty() && host.port_u16().is_none())
-    {
-        return Err(malformed);
+    if !is_host(host.as_bytes()) {
+        return Err(Reason::Header("malformed host"));
     }
     match parts.uri.authority() {
-        Some(authority) if parts.version >= Version::HTTP_2 && *authority != host => {
+        Some(authority)
+            if parts.version >= Version::HTTP_2
+                && !authority
+                    .as_str()
+                    .as_bytes()
+                    .eq_ignore_ascii_case(host.as_bytes()) =>
+        {
             Err(Reason::Header("host is not the authority"))
         }
         _ => Ok(()),
     }
+}
+
+/// `uri-host [ ":" port ]` (RFC 9110 §7.2): a name, an IPv4 address or an IPv6 one in brackets.
+fn is_host(host: &[u8]) -> bool {
+    let end = match host {
+        [b'[', ..] => host
+            .iter()
+            .position(|byte| *byte == b']')
+            .map_or(0, |at| at + 1),
+        _ => host
+            .iter()
+            .position(|byte| *byte == b':')
+            .unwrap_or(host.len()),
+    };
+    let (name, port) = host.split_at_checked(end).unwrap_or((&[], host));
+    let bracketed = matches!(name, [b'[', ..]);
+    let plain = |byte: &u8| match byte {
+        b'[' | b']' | b':' => bracketed,
+        b'-' | b'.' | b'_' | b'~' | b'%' => true,
+        byte => byte.is_ascii_alphanumeric(),
+    };
+    let port_is_one = match port {
+        [] => true,
+        [b':', digits @ ..] => {
+            let number = std::str::from_utf8(digits)
+                .ok()
+                .filter(|text| text.bytes().all(|digit| digit.is_ascii_digit()));
+            number.is_some_and(|text| text.parse::<u16>().is_ok())
+        }
+        _ => false,
+    };
+    !name.is_empty() && name.iter().all(plain) && port_is_one
 }
 
 /// A credential header that is there twice, or is no text, could be read differently by the service and by us.
@@ -252,6 +282,38 @@ mod tests {
                 matches!(Mount::new(mount), Err(ConfigError::Mount(_))),
                 "{mount}"
             );
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_and_a_port() {
+        for host in [
+            "a.test",
+            "a.test:80",
+            "a_b.test",
+            "127.0.0.1:8080",
+            "[::1]",
+            "[::1]:443",
+            "xn--p1ai",
+        ] {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "",
+            "a.test:",
+            ":80",
+            "a.test/x",
+            "a.test:99999",
+            "a.test:8x",
+            "a.test:+8",
+            "u@a.test",
+            "a.test:80:80",
+            "[::1",
+            "[::1]x",
+            "a b",
+            "a,b",
+        ] {
+            assert!(!is_host(host.as_bytes()), "{host}");
         }
     }
 

@@ -98,7 +98,7 @@ impl Passage {
             Outcome::Forward(request) => self.request = request,
         }
         let target = exchange::target_of(&self.request, service)?;
-        headers::seal_request(self.request.headers_mut());
+        exchange::seal(&mut self.request);
         headers::sign(self.request.headers_mut(), self.version, &self.gate.via);
 
         let ready = poll_fn(|cx| client.poll_ready(cx)).await;

@@ -135,10 +135,12 @@ impl Service {
     fn swap(target: Target, place: Place, key: Credential) -> Self {
         let mut policy = Policy::new();
         policy.places.push(place.clone());
-        let mut accepts = vec![place.clone()];
-        if place != Place::Bearer {
-            accepts.push(Place::Bearer);
-        }
+        let accepts = match place {
+            Place::Bearer => vec![Place::Bearer],
+            // A parameter left over from another client's URL must not hide the token.
+            Place::Query(_) => vec![Place::Bearer, place.clone()],
+            _ => vec![place.clone(), Place::Bearer],
+        };
         Self {
             target,
             accepts,

@@ -63,15 +63,10 @@ impl UpstreamError {
                 return kind;
             }
             if let Some(error) = error.downcast_ref::<io::Error>() {
-                // An io::Error's own source skips what it wraps.
-                if error
-                    .get_ref()
-                    .is_some_and(|inner| inner.is::<rustls::Error>())
-                {
-                    return Self::Tls;
-                }
-                if error.get_ref().is_some_and(|inner| inner.is::<TimedOut>()) {
-                    return Self::Timeout;
+                if let Some(inner) = error.get_ref() {
+                    // Its own source would skip what it wraps.
+                    next = Some(inner);
+                    continue;
                 }
                 if !connect {
                     return Self::Closed;

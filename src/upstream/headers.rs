@@ -1,10 +1,10 @@
-use std::{collections::HashSet, mem};
+use std::collections::HashSet;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
     header::{
         CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, TE,
-        TRAILER, TRANSFER_ENCODING, UPGRADE, VIA, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+        TRAILER, TRANSFER_ENCODING, VIA, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
     },
 };
 
@@ -213,11 +213,16 @@ fn shows(value: &HeaderValue, token: &str) -> bool {
 
 /// The fields that `Connection` names, which end at this hop.
 fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
+    let usual = |option: &[u8]| {
+        option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
+    };
     headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
+        .map(<[u8]>::trim_ascii)
+        .filter(|option| !usual(option))
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
         .collect()
 }
 
@@ -235,40 +240,35 @@ pub(crate) fn lists(value: &HeaderValue, item: &str) -> bool {
 /// After `transform`: what it set about the connection goes, and what it injected stands alone.
 pub(crate) fn seal_request(headers: &mut HeaderMap) {
     let trailers_wanted = headers.get(TE).is_some_and(|value| value == "trailers");
-    for name in [
-        HOST,
-        CONTENT_LENGTH,
-        CONNECTION,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        TE,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-    ] {
-        headers.remove(name);
-    }
+    remove_all(headers, |name| is_framing(name) && *name != TRAILER);
     if trailers_wanted {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    let sensitive: Vec<_> = headers
-        .iter()
-        .filter(|(_, value)| value.is_sensitive())
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    for (name, value) in sensitive {
-        let aliases: Vec<_> = headers
-            .keys()
-            .filter(|other| **other != name && is_alias(other.as_str(), name.as_str()))
-            .cloned()
-            .collect();
-        for alias in aliases {
-            headers.remove(alias);
+    let mut injected = Vec::new();
+    for (name, value) in headers.iter().filter(|(_, value)| value.is_sensitive()) {
+        let alone = headers.get_all(name).iter().count() == 1
+            && !headers
+                .keys()
+                .any(|other| other != name && is_alias(other, name));
+        if !alone {
+            injected.push((name.clone(), value.clone()));
         }
+    }
+    for (name, value) in injected {
+        remove_all(headers, |other| is_alias(other, &name));
         headers.insert(name, value);
     }
 }
 
-fn is_alias(one: &str, other: &str) -> bool {
+/// Taking one out moves another into its place: the order of what stays is not kept.
+fn remove_all(headers: &mut HeaderMap, goes: impl Fn(&HeaderName) -> bool) {
+    while let Some(name) = headers.keys().find(|name| goes(name)).cloned() {
+        headers.remove(name);
+    }
+}
+
+fn is_alias(one: &HeaderName, other: &HeaderName) -> bool {
+    let (one, other) = (one.as_str(), other.as_str());
     let dash = |byte: u8| if byte == b'_' { b'-' } else { byte };
     one.len() == other.len() && one.bytes().map(dash).eq(other.bytes().map(dash))
 }
@@ -303,11 +303,8 @@ pub(crate) fn clean_response(headers: &mut HeaderMap, policy: &Policy, used: &Us
 }
 
 fn remove_from_response(headers: &mut HeaderMap, policy: &Policy) {
-    let named = if headers.contains_key(CONNECTION) {
-        connection_options(headers)
-    } else {
-        Vec::new()
-    };
+    let named = connection_options(headers);
+    headers.remove(CONNECTION);
     let goes = |name: &HeaderName| {
         let text = name.as_str();
         is_hop_by_hop(text)
@@ -316,65 +313,42 @@ fn remove_from_response(headers: &mut HeaderMap, policy: &Policy) {
             || (named.contains(name) && !is_framing(name))
             || (is_for_the_host(text) && !policy.pass_response.contains(name))
     };
-    if !headers.keys().any(goes) {
-        return;
-    }
-    // Taking them out one by one would change the order of the others.
-    let mut kept = HeaderMap::with_capacity(headers.len());
-    let mut last = None;
-    for (name, value) in mem::take(headers) {
-        if let Some(name) = name {
-            last = if goes(&name) { None } else { Some(name) };
-        }
-        if let Some(name) = &last {
-            kept.append(name.clone(), value);
-        }
-    }
-    *headers = kept;
+    remove_all(headers, goes);
 }
 
 /// Framing, credential and cookie fields have no business in a trailer section (RFC 9110 §6.5.1).
 pub(crate) fn clean_trailers(trailers: &mut HeaderMap, used: &Used) {
-    let gone: Vec<_> = trailers
-        .keys()
-        .filter(|name| {
-            let text = name.as_str();
-            is_framing(name)
-                || is_credential(text)
-                || is_proxy_authentication(text)
-                || is_for_the_host(text)
-                || matches!(
-                    text,
-                    "www-authenticate"
-                        | "location"
-                        | "cache-control"
-                        | "content-type"
-                        | "content-encoding"
-                        | "content-range"
-                )
-        })
-        .cloned()
-        .collect();
-    for name in gone {
-        trailers.remove(name);
-    }
+    remove_all(trailers, |name| {
+        let text = name.as_str();
+        is_framing(name)
+            || is_credential(text)
+            || is_proxy_authentication(text)
+            || is_for_the_host(text)
+            || matches!(
+                text,
+                "www-authenticate"
+                    | "location"
+                    | "cache-control"
+                    | "content-type"
+                    | "content-encoding"
+                    | "content-range"
+            )
+    });
     redact(trailers, used);
 }
 
 /// The caller's trailers: as above, and the token goes too.
 pub(crate) fn clean_request_trailers(trailers: &mut HeaderMap, token: &str) {
-    let gone: Vec<_> = trailers
+    let showing: Vec<_> = trailers
         .iter()
-        .filter(|(name, value)| {
-            is_framing(name)
-                || fate_of_request(&name.as_str().replace('_', "-")) != Fate::Pass
-                || shows(value, token)
-        })
+        .filter(|(_, value)| shows(value, token))
         .map(|(name, _)| name.clone())
         .collect();
-    for name in gone {
-        trailers.remove(name);
-    }
+    remove_all(trailers, |name| {
+        is_framing(name)
+            || showing.contains(name)
+            || fate_of_request(&name.as_str().replace('_', "-")) != Fate::Pass
+    });
 }
 
 fn redact(headers: &mut HeaderMap, used: &Used) {

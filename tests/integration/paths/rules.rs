@@ -60,13 +60,20 @@ async fn the_token_in_the_keys_parameter_is_swapped_for_the_key() {
             format!("GET /v1/a?b=c&{slot} HTTP/1.1")
         );
     }
-    // What stands in the first place is the token, whatever stands in the second.
+    // P-049: what the caller puts there beside a token elsewhere is taken out, in any spelling.
     let answer = front.get("/proxy/svc/a?%6bey=1", &token).send().await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        stack.upstream.last().line(),
+        format!("GET /v1/a?{slot} HTTP/1.1")
+    );
+    // One that is no token, and nothing elsewhere.
+    let answer = front.request("GET", "/proxy/svc/a?%6bey=1").send().await;
     assert_eq!(
         (answer.status, answer.code().as_str()),
         (401, "PROXY_TOKEN_INVALID")
     );
-    assert_eq!(stack.upstream.requests().len(), 3);
+    assert_eq!(stack.upstream.requests().len(), 4);
 }
 
 #[tokio::test]
