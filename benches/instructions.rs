@@ -28,15 +28,15 @@ fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
 }
 
 fn no_allocation() -> LibraryBenchmarkConfig {
-    let mut config = at_most(3_000);
+    let mut config = at_most(1_850);
     config.tool(Dhat::default().hard_limits([(DhatMetric::TotalBlocks, 0)]));
     config
 }
 
 #[library_benchmark]
-#[bench::forwarded(args = (4096, Scene::forwarded), setup = scene, config = at_most(30_000))]
-#[bench::forwarded_anew(args = (0, Scene::forwarded), setup = scene, config = at_most(60_000))]
-#[bench::refused(args = (4096, Scene::refused), setup = scene, config = at_most(30_000))]
+#[bench::forwarded(args = (4096, Scene::forwarded), setup = scene, config = at_most(24_700))]
+#[bench::forwarded_anew(args = (0, Scene::forwarded), setup = scene, config = at_most(52_500))]
+#[bench::refused(args = (4096, Scene::refused), setup = scene, config = at_most(31_900))]
 #[bench::outside_the_mount(args = (4096, Scene::outside), setup = scene, config = no_allocation())]
 fn one_request((mut scene, request): (Scene, Request<Body>)) -> (Scene, StatusCode) {
     let status = black_box(scene.call(black_box(request))).status();

@@ -12,13 +12,13 @@ pub(super) struct Signed {
     pub(super) payload: Vec<u8>,
 }
 
-/// Checks the signature of a compact JWS ([RFC 7515] §5.2) before anything in it is parsed.
+/// Checks the signature of a compact JWS ([RFC 7515] §5.2) against each key, before anything in it is parsed.
 ///
-/// The algorithm is the key's, not the header's; the caller compares the two afterwards. The provider is named
+/// The algorithm is the keys', not the header's; the caller compares the two afterwards. The provider is named
 /// rather than taken from the process-wide default, which panics where a build enables two of them.
 ///
 /// [RFC 7515]: https://www.rfc-editor.org/rfc/rfc7515
-pub(super) fn open(token: &str, key: &DecodingKey) -> Result<Signed, TokenError> {
+pub(super) fn open(token: &str, keys: &[DecodingKey]) -> Result<Signed, TokenError> {
     if token.len() > TOKEN_MAX {
         return Err(TokenError::TooLong);
     }
@@ -28,11 +28,13 @@ pub(super) fn open(token: &str, key: &DecodingKey) -> Result<Signed, TokenError>
         return Err(TokenError::Malformed);
     }
     let signature = decode(signature)?;
-    let verifier = (DEFAULT_PROVIDER.verifier_factory)(&Algorithm::HS256, key)
-        .map_err(|_| TokenError::Signature)?;
-    verifier
-        .verify(message.as_bytes(), &signature)
-        .map_err(|_| TokenError::Signature)?;
+    let verifies = |key: &DecodingKey| {
+        (DEFAULT_PROVIDER.verifier_factory)(&Algorithm::HS256, key)
+            .is_ok_and(|verifier| verifier.verify(message.as_bytes(), &signature).is_ok())
+    };
+    if !keys.iter().any(verifies) {
+        return Err(TokenError::Signature);
+    }
     Ok(Signed {
         header: decode(header)?,
         payload: decode(payload)?,

@@ -30,7 +30,7 @@ use crate::{
 /// # Ok::<(), sallygate::ConfigError>(())
 /// ```
 pub struct JwtVerifier {
-    key: DecodingKey,
+    keys: Vec<DecodingKey>,
     issuer: Option<String>,
     audience: Option<String>,
     max_lifetime: u64,
@@ -43,6 +43,8 @@ type ReadOwn = Box<dyn Fn(&[u8], Claims) -> Option<Claims> + Send + Sync>;
 
 /// Shortest secret, in bytes: the output length of the hash (RFC 7518 §3.2).
 pub(super) const SECRET_MIN: usize = 32;
+
+const SECRETS_MAX: usize = 4;
 
 /// How far `iat` and `nbf` may lie in the future: clocks differ.
 const SKEW: u64 = 5;
@@ -59,13 +61,37 @@ impl JwtVerifier {
     pub fn hs256(secret: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         let secret = check_secret(secret.as_ref())?;
         Ok(Self {
-            key: DecodingKey::from_secret(secret),
+            keys: vec![DecodingKey::from_secret(secret)],
             issuer: None,
             audience: None,
             max_lifetime: DAY,
             own: None,
             cache: Cache::new(CACHE),
         })
+    }
+
+    /// Also accepts tokens signed with this secret: the one before, until the last token signed with it has expired.
+    ///
+    /// # Errors
+    ///
+    /// When it is shorter than 32 bytes, or the fifth secret.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use sallygate::JwtVerifier;
+    ///
+    /// let verifier = JwtVerifier::hs256([8; 32])?.previous([7; 32])?;
+    /// # Ok::<(), sallygate::ConfigError>(())
+    /// ```
+    pub fn previous(mut self, secret: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        // A bad token costs one computation for each.
+        if self.keys.len() >= SECRETS_MAX {
+            return Err(ConfigError::TokenSecret("more than four at once"));
+        }
+        let secret = check_secret(secret.as_ref())?;
+        self.keys.push(DecodingKey::from_secret(secret));
+        Ok(self)
     }
 
     /// Demands this `iss`. Defaults to not looking at it.
@@ -122,7 +148,7 @@ impl JwtVerifier {
     }
 
     fn check(&self, token: &str, now: SystemTime) -> Result<Claims, TokenError> {
-        let signed = jws::open(token, &self.key)?;
+        let signed = jws::open(token, &self.keys)?;
         let header: Header =
             serde_json::from_slice(&signed.header).map_err(|_| TokenError::Malformed)?;
         if header.alg != "HS256" {
@@ -282,7 +308,7 @@ mod tests {
             let key = URL_SAFE_NO_PAD
                 .decode(group["private"]["k"].as_str().unwrap())
                 .unwrap();
-            let key = DecodingKey::from_secret(&key);
+            let key = [DecodingKey::from_secret(&key)];
             for test in group["tests"].as_array().unwrap() {
                 let Some(token) = test["jws"].as_str() else {
                     continue;

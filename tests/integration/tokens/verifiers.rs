@@ -149,3 +149,33 @@ async fn a_change_of_the_signing_secret_takes_remembered_tokens_with_it() {
     assert_eq!(front.get("/proxy/svc/a", &new).send().await.status, 401);
     assert_eq!(stack.upstream.requests().len(), 3);
 }
+
+#[tokio::test]
+async fn tokens_of_the_secret_before_live_on_beside_the_new_one() {
+    let stack = Stack::new().await;
+    let layer = stack.layer();
+    let handle = layer.handle();
+    let front = stack.serve(layer.into_service()).await;
+    let old = stack.token();
+    let secret = stack.oracle.secret("next signing secret");
+    let foreign = stack.oracle.secret("foreign signing secret");
+    let sign = |secret: &str| {
+        let issuer = Issuer::hs256(secret).unwrap().clock({
+            let now = stack.clock.now();
+            move || now
+        });
+        stack.watched(issuer.issue("box").sign().unwrap())
+    };
+    let (new, foreign) = (sign(&secret), sign(&foreign));
+
+    let verifier = JwtVerifier::hs256(&secret).unwrap();
+    handle.set_verifier(verifier.previous(&stack.jwt_secret).unwrap());
+    assert_eq!(front.get("/proxy/svc/a", &old).send().await.status, 200);
+    assert_eq!(front.get("/proxy/svc/a", &new).send().await.status, 200);
+    let answer = front.get("/proxy/svc/a", &foreign).send().await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (401, "PROXY_TOKEN_INVALID")
+    );
+    assert_eq!(stack.upstream.requests().len(), 2);
+}
