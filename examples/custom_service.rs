@@ -6,8 +6,8 @@ use std::{borrow::Cow, convert::Infallible, error::Error};
 use http::{HeaderName, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::BodyExt;
 use sallygate::{
-    Body, Context, Credential, Issuer, JwtVerifier, Outcome, Policy, ProxyLayer, ServiceConfig,
-    Target, TransformError, async_trait, extract, service::Place,
+    Body, Context, Credential, Issuer, JwtVerifier, Outcome, Place, Policy, ProxyLayer,
+    ServiceConfig, Target, TransformError, async_trait, extract,
 };
 use serde::{Deserialize, Serialize};
 use tower::{ServiceExt, service_fn};
@@ -73,7 +73,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         target: Target::new("https://models.example.com/v1")?,
         policy: Policy::new()
             .paths(["/models/**".parse()?, "/health".parse()?])
-            .injects(Place::Header(API_KEY))?,
+            .injects(Place::header(API_KEY)?),
         free: Credential::new("sk-free-81d20c6f44aa")?,
         paid: Credential::new("sk-paid-5b9e7310cd2f")?,
     };

@@ -168,12 +168,7 @@ impl Sandbox {
         Ok(())
     }
 
-    async fn send(
-        &self,
-        title: &str,
-        path: &str,
-        token: &str,
-    ) -> Result<Response<hyper::body::Incoming>, Failure> {
+    async fn send(&self, title: &str, path: &str, token: &str) -> Result<Response<Body>, Failure> {
         println!("── {title}");
         println!(
             "   sandbox sent   GET {path}  Authorization: Bearer {}…",

@@ -3,7 +3,7 @@ use crate::service::ServiceName;
 /// What is wrong with a configuration, found while it is being set up.
 ///
 /// It names the thing and the rule it breaks, never the value: configuration holds secrets.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A certificate or a set of trusted roots cannot be used.

@@ -18,8 +18,8 @@ pub use self::{
     credential::Credential,
     error::ConfigError,
     proxy::ProxyLayer,
-    service::{Context, Outcome, Policy, Service, ServiceConfig, Target, TransformError},
-    token::{Issuer, JwtVerifier, extract},
+    service::{Context, Outcome, Place, Policy, Service, ServiceConfig, Target, TransformError},
+    token::{Claims, Issuer, JwtVerifier, Verifier, extract},
     upstream::Client,
 };
 #[doc(no_inline)]

@@ -159,7 +159,7 @@ impl Upstream {
 fn place(section: &mut Section) -> Result<Place, Refusal> {
     let wrong = section.refuse("inject", INJECT);
     let table = match section.take("inject") {
-        Some(Value::String(name)) if name == "bearer" => return Ok(Place::Bearer),
+        Some(Value::String(name)) if name == "bearer" => return Ok(Place::bearer()),
         Some(Value::Table(table)) => table,
         _ => return Err(wrong),
     };
@@ -167,12 +167,13 @@ fn place(section: &mut Section) -> Result<Place, Refusal> {
     let (Some((kind, Value::String(name))), None) = (members.next(), members.next()) else {
         return Err(wrong);
     };
-    match kind.as_str() {
+    let place = match kind.as_str() {
         "header" => HeaderName::try_from(name)
-            .map(Place::Header)
-            .map_err(|_| wrong),
-        "basic" => Ok(Place::Basic(name)),
-        "query" => Ok(Place::Query(name)),
-        _ => Err(wrong),
-    }
+            .map(Place::header)
+            .map_err(|_| wrong)?,
+        "basic" => Place::basic(name),
+        "query" => Place::query(name),
+        _ => return Err(wrong),
+    };
+    place.map_err(|problem| section.refuse("inject", format!("a place for a key ({problem})")))
 }

@@ -31,12 +31,7 @@ impl Config {
                 watched.push(Watched::new(key, file.clone(), credential.clone(), text));
             }
             let (target, place) = (upstream.target.clone(), upstream.place.clone());
-            let service = Service::at(target, place, credential).map_err(|problem| {
-                Refusal::new(
-                    upstream.path("inject"),
-                    format!("a place for a key ({problem})"),
-                )
-            })?;
+            let service = Service::at(target, place, credential);
             proxy = proxy.service(&upstream.name, service).map_err(|problem| {
                 let key = format!("services.{}", upstream.name);
                 Refusal::new(key, format!("a usable service ({problem})"))

@@ -82,7 +82,7 @@ impl Credential {
     ///
     /// # Errors
     ///
-    /// When there is no key to be had.
+    /// Never yet; sources of keys that can fail will.
     pub fn header(&self, ctx: &Context) -> Result<HeaderValue, TransformError> {
         Ok(self.use_in(ctx).raw.clone())
     }
@@ -91,7 +91,7 @@ impl Credential {
     ///
     /// # Errors
     ///
-    /// When there is no key to be had.
+    /// Never yet; sources of keys that can fail will.
     pub fn bearer(&self, ctx: &Context) -> Result<HeaderValue, TransformError> {
         Ok(self.use_in(ctx).bearer.clone())
     }
@@ -100,7 +100,7 @@ impl Credential {
     ///
     /// # Errors
     ///
-    /// When there is no key to be had, or `user` holds a colon or anything unprintable.
+    /// When `user` holds a colon or anything unprintable.
     pub fn basic(&self, ctx: &Context, user: &str) -> Result<HeaderValue, TransformError> {
         if user
             .bytes()
@@ -121,7 +121,7 @@ impl Credential {
     ///
     /// # Errors
     ///
-    /// When there is no key to be had, or the URI with it is too long.
+    /// When the URI with it is too long.
     pub fn set_query(
         &self,
         ctx: &Context,

@@ -106,7 +106,7 @@ impl Code {
             Self::TargetTimeout => "The upstream did not answer in time",
             Self::TokenInvalid => "The token is not valid",
             Self::TokenMissing => "A token is required",
-            Self::TransformError => "The request was not accepted",
+            Self::TransformError => "The request could not be prepared",
             Self::UpgradeUnsupported => "This upgrade is not supported",
             Self::UriTooLong => "The URI is too long",
         }

@@ -40,15 +40,24 @@ impl Handle {
     ///
     /// When the name breaks the grammar of [`ServiceName`], or the service's target is not among its targets.
     pub fn set_service(&self, name: &str, config: impl ServiceConfig) -> Result<(), ConfigError> {
+        self.add(name, config, true)
+    }
+
+    pub(super) fn add(
+        &self,
+        name: &str,
+        config: impl ServiceConfig,
+        replace: bool,
+    ) -> Result<(), ConfigError> {
         let name = ServiceName::from_str(name)?;
         let config: Arc<dyn ServiceConfig> = Arc::new(config);
-        let mut wrong = Ok(());
+        let mut added = Ok(());
         self.state.rcu(|state| {
             let mut state = State::clone(state);
-            wrong = state.registry.insert(name.clone(), config.clone());
+            added = state.registry.insert(name.clone(), config.clone(), replace);
             state
         });
-        wrong
+        added
     }
 
     /// Takes a service away; `false` if there was none of that name.

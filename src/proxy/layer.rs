@@ -2,7 +2,6 @@ use std::{
     convert::Infallible,
     fmt,
     pin::Pin,
-    str::FromStr,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -15,7 +14,7 @@ use tower::{BoxError, Layer, Service};
 use crate::{
     Body, Client, ConfigError,
     proxy::{Handle, Limits, ResponseBody, ResponseFuture, gate::Gate, service::serve},
-    service::{ServiceConfig, ServiceName},
+    service::ServiceConfig,
     token::{Clock, Verifier},
 };
 
@@ -49,22 +48,20 @@ impl<C> ProxyLayer<C> {
     ///
     /// # Errors
     ///
-    /// When the name breaks the grammar of [`ServiceName`], there is a service of that name, or its target is not
+    /// When the name breaks the grammar of [`ServiceName`](crate::service::ServiceName), there is a service of that name, or its target is not
     /// among its targets.
     pub fn service(self, name: &str, config: impl ServiceConfig) -> Result<Self, ConfigError> {
-        let name = ServiceName::from_str(name)?;
-        if self.gate.state.load().registry.get(name.as_str()).is_some() {
-            return Err(ConfigError::DuplicateService(name));
-        }
-        self.handle().set_service(name.as_str(), config)?;
+        self.handle().add(name, config, false)?;
         Ok(self)
     }
 
     /// Sends requests through another outbound service: a [`Client`] with other settings, tower layers around one, or
     /// anything else. Defaults to [`Client::new`].
     ///
-    /// It gets requests with an absolute URI and without `Host`, which HTTP clients write from the URI. `call` is
-    /// preceded by waiting for `poll_ready` on a clone of the service.
+    /// It gets requests with an absolute URI and without `Host`, which HTTP clients write from the URI. Each request
+    /// waits for `poll_ready` of a clone of the service before its `call`; a time-out layer does not count that wait.
+    /// Behind a concurrency limit, `load_shed` as the outermost layer answers 503 at once instead of waiting. Tower's
+    /// concurrency limit counts a request until the head of its answer, not while its body streams.
     ///
     /// # Example
     ///
@@ -102,13 +99,6 @@ impl<C> ProxyLayer<C> {
         self
     }
 
-    /// Says that the router in front strips the mount, as axum's `nest_service` does. Every path is then taken for one
-    /// below the mount; the mount itself is still what references in answers are rewritten to.
-    pub fn nested(mut self) -> Self {
-        Arc::make_mut(&mut self.gate).nest();
-        self
-    }
-
     /// Says under which origin callers see the proxy, `https://gate.example.com`, for references in answers
     /// (`Location`, `Link`). Defaults to leaving it out: they then begin with the mount.
     ///
@@ -128,13 +118,30 @@ impl<C> ProxyLayer<C> {
         }
     }
 
-    /// Makes a service of its own, without an application behind it: for `nest_service` (see
-    /// [`nested`](Self::nested)) or a bare server. Every path outside the mount is answered with 400.
+    /// Makes a service of its own, without an application behind it, for a bare server. Every path outside the mount is
+    /// answered with 400.
     pub fn into_service(self) -> ProxyService<C> {
         ProxyService {
             gate: self.gate,
             client: self.client,
         }
+    }
+
+    /// Makes a service of its own for a router that strips the mount, as axum's `nest_service` does. Nest it at the
+    /// mount: that is where references in answers are made to lead.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use sallygate::{JwtVerifier, ProxyLayer};
+    ///
+    /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?;
+    /// let app: axum::Router = axum::Router::new().nest_service("/proxy", proxy.into_nested_service());
+    /// # Ok::<(), sallygate::ConfigError>(())
+    /// ```
+    pub fn into_nested_service(mut self) -> ProxyService<C> {
+        Arc::make_mut(&mut self.gate).nest();
+        self.into_service()
     }
 }
 

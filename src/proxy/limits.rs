@@ -60,7 +60,7 @@ impl Limits {
 
     pub(super) fn check(self) -> Result<Self, ConfigError> {
         // http's own limit on a path and query.
-        if self.uri_bytes >= 64 << 10 {
+        if self.uri_bytes > 65_534 {
             return Err(ConfigError::Limit(
                 "a URI cannot be longer than 65,534 bytes",
             ));

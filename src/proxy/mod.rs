@@ -38,14 +38,15 @@
 //! # }
 //! ```
 
+mod answer;
 mod code;
-mod exchange;
 mod future;
 mod gate;
 mod handle;
 mod layer;
 mod limits;
 mod rejection;
+mod request;
 mod route;
 mod service;
 

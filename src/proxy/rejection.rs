@@ -16,6 +16,25 @@ use crate::{
 /// The answer to a request that stopped here, and why it stopped.
 ///
 /// Found in the extensions of the response, by layers outside the proxy. The caller sees status and code only.
+///
+/// # Example
+///
+/// What a service's `transform` gave as the cause is in no log; a layer outside may look at it.
+///
+/// ```
+/// use http::Response;
+/// use sallygate::proxy::{Reason, Rejection};
+///
+/// fn inspect<B>(response: Response<B>) -> Response<B> {
+///     if let Some(rejection) = response.extensions().get::<Rejection>() {
+///         if let Reason::Transform(error) = rejection.reason() {
+///             eprintln!("{}: {:?}", rejection.request_id(), error.cause().map(ToString::to_string));
+///         }
+///     }
+///     response
+/// }
+/// let app: axum::Router = axum::Router::new().layer(axum::middleware::map_response(inspect::<axum::body::Body>));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Rejection {
     status: StatusCode,
@@ -28,14 +47,14 @@ pub struct Rejection {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The body is over the limit.
-    BodyTooLarge,
     /// The caller's body broke off or was malformed.
     BodyBroken,
-    /// Too many headers, or too large.
-    HeadersTooLarge,
+    /// The body is over the limit.
+    BodyTooLarge,
     /// A header is duplicated or malformed that must not be.
     Header(&'static str),
+    /// Too many headers, or too large.
+    HeadersTooLarge,
     /// The request came back to this proxy.
     Loop,
     /// The method is excluded, by HTTP or by the service's policy.
@@ -52,6 +71,8 @@ pub enum Reason {
     ServiceUnknown,
     /// The token was not accepted.
     Token(TokenError),
+    /// Something stands where another service takes its token, and nothing where this one does.
+    TokenElsewhere,
     /// Nothing stands where a token should.
     TokenMissing,
     /// The service's `transform` failed.
@@ -79,7 +100,7 @@ impl Reason {
             Self::PathNotAllowed => Code::Forbidden,
             Self::ServiceUnknown => Code::ServiceNotFound,
             Self::Token(TokenError::Unavailable) => Code::StateUnavailable,
-            Self::Token(_) => Code::TokenInvalid,
+            Self::Token(_) | Self::TokenElsewhere => Code::TokenInvalid,
             Self::TokenMissing => Code::TokenMissing,
             Self::Transform(error) => match error.status() {
                 StatusCode::FORBIDDEN => Code::Forbidden,
@@ -90,7 +111,6 @@ impl Reason {
             Self::Upgrade => Code::UpgradeUnsupported,
             Self::Upstream(UpstreamError::Timeout) => Code::TargetTimeout,
             Self::Upstream(UpstreamError::Overloaded) => Code::StateUnavailable,
-            Self::Upstream(UpstreamError::Caller) => Code::HeadersInvalid,
             Self::Upstream(_) => Code::TargetError,
             Self::UriTooLong => Code::UriTooLong,
         }
@@ -112,6 +132,7 @@ impl std::fmt::Display for Reason {
             Self::PathNotAllowed => f.write_str("path not allowed"),
             Self::ServiceUnknown => f.write_str("no such service"),
             Self::Token(error) => write!(f, "token: {error}"),
+            Self::TokenElsewhere => f.write_str("token in another service's place"),
             Self::TokenMissing => f.write_str("no token"),
             Self::Transform(error) => write!(f, "transform: {error}"),
             Self::Upgrade => f.write_str("upgrade not supported"),
@@ -147,8 +168,8 @@ impl Rejection {
     }
 }
 
-/// What the answer to a rejection needs beside its reason.
-pub(super) struct Answer<'a> {
+/// What the answer to a request that stopped needs, beside the reason.
+pub(super) struct Refusal<'a> {
     pub(super) request_id: RequestId,
     pub(super) service: Option<&'a ServiceName>,
     pub(super) challenges: &'a [HeaderValue],
@@ -157,8 +178,8 @@ pub(super) struct Answer<'a> {
     pub(super) close: bool,
 }
 
-impl Answer<'_> {
-    pub(super) fn to(&self, reason: Reason) -> Response<Body> {
+impl Refusal<'_> {
+    pub(super) fn into_response(self, reason: Reason) -> Response<Body> {
         let code = reason.code();
         let name = code.as_str();
         let status = match &reason {

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use http::{
-    Method, Uri, Version,
+    HeaderMap, Method, Uri, Version,
     header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING},
     request::Parts,
     uri::PathAndQuery,
@@ -75,15 +75,11 @@ impl<'p> Route<'p> {
     /// The request target as the service sees it: rest and query.
     pub(super) fn uri(&self, query: Option<&str>) -> Result<Uri, Reason> {
         let path = if self.rest.is_empty() { "/" } else { self.rest };
-        origin_form(path, query)
+        path_and_query(&[path], query).map(Uri::from)
     }
 }
 
 /// Puts a path and a query together, byte for byte.
-pub(super) fn origin_form(path: &str, query: Option<&str>) -> Result<Uri, Reason> {
-    path_and_query(&[path], query).map(Uri::from)
-}
-
 pub(super) fn path_and_query(path: &[&str], query: Option<&str>) -> Result<PathAndQuery, Reason> {
     let length = path.iter().map(|part| part.len()).sum::<usize>()
         + query.map_or(0, |query| query.len() + 1);
@@ -93,8 +89,8 @@ pub(super) fn path_and_query(path: &[&str], query: Option<&str>) -> Result<PathA
         whole.push('?');
         whole.push_str(query);
     }
-    PathAndQuery::from_maybe_shared(Bytes::from(whole))
-        .map_err(|_| Reason::Path(PathProblem::Unprintable))
+    // Its characters were checked: what can be wrong is its length.
+    PathAndQuery::from_maybe_shared(Bytes::from(whole)).map_err(|_| Reason::UriTooLong)
 }
 
 /// Refuses methods that no proxy of this kind forwards, and other spellings of those that it does: methods are
@@ -143,26 +139,33 @@ pub(super) fn check_headers(parts: &Parts, limits: &Limits) -> Result<(), Reason
     {
         return Err(Reason::Header("transfer-encoding is not a single chunked"));
     }
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    if let Some(length) = lengths.next() {
-        let length = length
-            .to_str()
-            .ok()
-            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
-        let Some(length) = length.and_then(|digits| digits.parse::<u64>().ok()) else {
-            return Err(Reason::Header("content-length is not a number"));
-        };
-        if lengths.next().is_some() {
-            return Err(Reason::Header("more than one content-length"));
-        }
-        if length > limits.body_bytes {
-            return Err(Reason::BodyTooLarge);
-        }
-    }
-    Ok(())
+    check_length(headers, limits.body_bytes)
 }
 
-/// RFC 9112 §3.2: not more than one `Host`, well-formed, and not another than the request target's own.
+/// Refuses a length that could be read in two ways, and one over the limit.
+pub(super) fn check_length(headers: &HeaderMap, limit: u64) -> Result<(), Reason> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else {
+        return Ok(());
+    };
+    let digits = length
+        .to_str()
+        .ok()
+        .filter(|text| text.bytes().all(|digit| digit.is_ascii_digit()));
+    let Some(length) = digits.and_then(|digits| digits.parse::<u64>().ok()) else {
+        return Err(Reason::Header("content-length is not a number"));
+    };
+    if lengths.next().is_some() {
+        return Err(Reason::Header("more than one content-length"));
+    }
+    if length > limit {
+        Err(Reason::BodyTooLarge)
+    } else {
+        Ok(())
+    }
+}
+
+/// At most one `Host`, well-formed (RFC 9112 §3.2); over HTTP/2 it must equal `:authority`.
 fn check_host(parts: &Parts) -> Result<(), Reason> {
     if parts
         .uri

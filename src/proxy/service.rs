@@ -14,15 +14,14 @@ use tower::{BoxError, Service};
 
 use crate::{
     Body, Context, Outcome,
-    body::Watch,
     proxy::{
-        Reason, exchange,
+        Reason, answer,
         gate::{Gate, State},
-        rejection::Answer,
-        route,
+        rejection::Refusal,
+        request, route,
     },
-    service::{Entry, RequestId},
-    token::{self, Claims, Verified},
+    service::{Caller, Entry, RequestId},
+    token,
     upstream::{Rewrite, headers},
 };
 
@@ -80,92 +79,88 @@ impl Passage {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let token = self.identify()?;
+        // In blocks of their own, so that what they hold is not carried across the waits.
+        let token = {
+            let (mut parts, body) = mem::take(&mut self.request).into_parts();
+            let registry = &self.state.registry;
+            route::check_method(&parts.method)?;
+            route::check_headers(&parts, &self.gate.limits)?;
+            let asked = mem::take(&mut parts.uri);
+            let route = self.gate.route(&asked)?;
+            route::check_path(route.rest, asked.query(), registry.encoded_slashes())?;
+            parts.uri = route.uri(asked.query())?;
+            route::check_credentials(&parts, registry)?;
+
+            self.entry = registry.get(route.service).cloned();
+            let token = request::extract(registry, self.entry.as_deref(), &parts)?;
+            self.request = Request::from_parts(parts, body);
+            token
+        };
+
         let now = self.gate.clock.now();
-        let claims = token::verify(&*self.state.verifier, &token, now)
-            .await
-            .map_err(Reason::Token)?;
-
+        let verified = token::verify(&*self.state.verifier, &token, now).await;
+        let claims = verified.map_err(Reason::Token)?;
         let entry = self.entry.clone().ok_or(Reason::ServiceUnknown)?;
-        let service = &*entry.config;
-        let (context, watch) = self.admit(claims, token, &entry)?;
 
-        let transformed = service
+        let (context, watch) = {
+            let (mut parts, body) = mem::take(&mut self.request).into_parts();
+            request::remove_token(&mut parts.uri, &token, &entry.policy)?;
+            request::authorize(&parts, &entry.policy, &self.gate)?;
+
+            let injected = self.state.registry.injected();
+            let (headers, taken) =
+                headers::split_request(parts.headers, &entry.policy, injected, &token);
+            let limit = entry
+                .policy
+                .body_bytes
+                .unwrap_or(u64::MAX)
+                .min(self.gate.limits.body_bytes);
+            let (body, watch) = request::guard(body, token, self.state.clone(), limit);
+
+            self.request = Request::new(body);
+            *self.request.method_mut() = parts.method;
+            *self.request.uri_mut() = request::join(entry.config.target(), &parts.uri)?;
+            *self.request.headers_mut() = headers;
+            let caller = Caller {
+                uri: parts.uri,
+                headers: taken,
+                extensions: parts.extensions,
+            };
+            (
+                Context::new(claims, entry.name.clone(), self.request_id, caller),
+                watch,
+            )
+        };
+
+        let transformed = entry
+            .config
             .transform(mem::take(&mut self.request), &context)
             .await;
         match transformed.map_err(Reason::Transform)? {
             Outcome::Respond(response) => return Ok(response),
             Outcome::Forward(request) => self.request = request,
         }
-        let target = exchange::target_of(&self.request, service)?;
-        exchange::seal(&mut self.request);
+        let target = request::target_of(&self.request, &*entry.config)?;
+        request::seal(&mut self.request);
         headers::sign(self.request.headers_mut(), self.version, &self.gate.via);
 
         let ready = poll_fn(|cx| client.poll_ready(cx)).await;
-        ready.map_err(|error| exchange::not_sent(error.into(), watch.as_deref()))?;
+        ready.map_err(|error| answer::not_sent(error.into(), watch.as_deref()))?;
         let answer = client.call(mem::take(&mut self.request)).await;
-        let answer = answer.map_err(|error| exchange::not_sent(error.into(), watch.as_deref()))?;
+        let answer = answer.map_err(|error| answer::not_sent(error.into(), watch.as_deref()))?;
 
+        let answer = answer::received(answer)?;
         let rewrite = || Rewrite {
             target,
             public: self.gate.public_prefix(&entry.name),
         };
-        let answer = exchange::received(answer)?;
-        Ok(exchange::clean(
+        Ok(answer::clean(
             answer,
-            service.policy(),
+            &entry.policy,
             context.into_used(),
             rewrite,
             &self.gate.via,
         ))
-    }
-
-    /// Route, path and header check, extract: which service is meant, and the token that was found.
-    fn identify(&mut self) -> Result<String, Reason> {
-        let (mut parts, body) = mem::take(&mut self.request).into_parts();
-        let registry = &self.state.registry;
-        route::check_method(&parts.method)?;
-        route::check_headers(&parts, &self.gate.limits)?;
-        let asked = mem::take(&mut parts.uri);
-        let route = self.gate.route(&asked)?;
-        route::check_path(route.rest, asked.query(), registry.encoded_slashes())?;
-        parts.uri = route.uri(asked.query())?;
-        route::check_credentials(&parts, registry)?;
-
-        self.entry = registry.get(route.service).cloned();
-        let token = exchange::extract(registry, self.entry.as_deref(), &parts)?;
-        self.request = Request::from_parts(parts, body);
-        Ok(token)
-    }
-
-    /// Authorize, sanitize, join: the request as it may go out, but for the credential.
-    fn admit(
-        &mut self,
-        claims: Verified<Arc<Claims>>,
-        token: String,
-        entry: &Entry,
-    ) -> Result<(Context, Option<Arc<Watch>>), Reason> {
-        let (mut parts, body) = mem::take(&mut self.request).into_parts();
-        let policy = entry.config.policy();
-        exchange::remove_token(&mut parts.uri, &token, policy)?;
-        exchange::authorize(&parts, policy, &self.gate)?;
-
-        let injected = self.state.registry.injected();
-        let (headers, taken) = headers::split_request(parts.headers, policy, injected, &token);
-        let (body, watch) = exchange::guard(body, token, self.gate.limits.body_bytes);
-
-        self.request = Request::new(body);
-        *self.request.method_mut() = parts.method;
-        *self.request.uri_mut() = exchange::join(entry.config.target(), &parts.uri)?;
-        *self.request.headers_mut() = headers;
-        let context = Context::new(
-            claims,
-            entry.name.clone(),
-            self.request_id,
-            taken,
-            parts.extensions,
-        );
-        Ok((context, watch))
     }
 
     fn reject(&self, reason: Reason) -> Response<Body> {
@@ -174,16 +169,16 @@ impl Passage {
             reason,
             Reason::Header(_) | Reason::BodyBroken | Reason::BodyTooLarge
         );
-        let answer = Answer {
+        let refusal = Refusal {
             request_id: self.request_id,
             service: self.entry.as_ref().map(|entry| &entry.name),
             challenges: self.state.registry.challenges(),
             allow: self
                 .entry
                 .as_ref()
-                .and_then(|entry| entry.config.policy().methods.as_deref()),
+                .and_then(|entry| entry.policy.methods.as_deref()),
             close: in_doubt && self.version < Version::HTTP_2,
         };
-        answer.to(reason)
+        refusal.into_response(reason)
     }
 }

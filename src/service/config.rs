@@ -47,7 +47,7 @@ pub trait ServiceConfig: Send + Sync + 'static {
 
     /// Methods, paths and headers. Defaults to [`Policy::new`].
     ///
-    /// Asked for more than once a request: keep it in a field.
+    /// Asked for once, when the service is added to a proxy.
     fn policy(&self) -> &Policy {
         &policy::DEFAULT
     }

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use http::{Extensions, HeaderMap};
+use http::{Extensions, HeaderMap, Uri};
 
 use crate::{
     credential::Material,
@@ -23,9 +23,17 @@ pub struct Context {
     claims: Verified<Arc<Claims>>,
     service: ServiceName,
     request_id: RequestId,
-    taken: HeaderMap,
-    extensions: Extensions,
+    caller: Caller,
     used: Mutex<Used>,
+}
+
+/// What stays behind of the caller's request when it goes out.
+pub(crate) struct Caller {
+    /// The path below the service, with the query.
+    pub(crate) uri: Uri,
+    /// The headers that were taken out.
+    pub(crate) headers: HeaderMap,
+    pub(crate) extensions: Extensions,
 }
 
 /// The versions of credentials that this request was given; rarely more than one.
@@ -40,15 +48,13 @@ impl Context {
         claims: Verified<Arc<Claims>>,
         service: ServiceName,
         request_id: RequestId,
-        taken: HeaderMap,
-        extensions: Extensions,
+        caller: Caller,
     ) -> Self {
         Self {
             claims,
             service,
             request_id,
-            taken,
-            extensions,
+            caller,
             used: Mutex::default(),
         }
     }
@@ -71,25 +77,32 @@ impl Context {
         self.request_id
     }
 
+    /// The path below the service name, as the policy saw it: the same whatever the target's base path.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.caller.uri.path()
+    }
+
     /// The caller's headers that were taken out of the request, its token among them. Never send them on.
     #[must_use]
     pub fn taken_headers(&self) -> &HeaderMap {
-        &self.taken
+        &self.caller.headers
     }
 
     /// The request's extensions, as the layers outside left them. None of them travels on with the request.
     #[must_use]
     pub fn extensions(&self) -> &Extensions {
-        &self.extensions
+        &self.caller.extensions
     }
 
     pub(crate) fn remember(&self, material: Arc<Material>) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if used.iter().any(|known| Arc::ptr_eq(known, &material)) {
-        } else if used.first.is_none() {
-            used.first = Some(material);
-        } else {
-            used.more.push(material);
+            return;
+        }
+        match used.first {
+            None => used.first = Some(material),
+            Some(_) => used.more.push(material),
         }
     }
 
@@ -121,19 +134,17 @@ impl fmt::Debug for Context {
     }
 }
 
-/// The id of one request: 32 hexadecimal digits, unique, without meaning.
+/// The id of one request: 32 hexadecimal digits without a meaning, the same nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId(u64, u64);
 
 impl RequestId {
     pub(crate) fn next() -> Self {
-        static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0));
+        // Hashed under a secret seed: the ids do not tell how many requests there were.
+        static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        // A multiplication by an odd number mixes without ever giving the same id twice.
-        let count = COUNT
-            .fetch_add(1, Ordering::Relaxed)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Self(*PROCESS, count)
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self(SEED.hash_one((count, 0_u8)), SEED.hash_one((count, 1_u8)))
     }
 }
 

@@ -62,6 +62,7 @@ pub use self::{
 };
 
 pub(crate) use self::{
-    context::Used,
+    context::{Caller, Used},
+    policy::DEFAULT,
     registry::{Entry, Registry},
 };

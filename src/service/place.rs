@@ -1,61 +1,115 @@
 use std::borrow::Cow;
 
-use http::{HeaderName, request::Parts};
+use http::{HeaderName, header::AUTHORIZATION, request::Parts};
+use percent_encoding::percent_decode_str;
 
-use crate::{ConfigError, extract};
+use crate::{ConfigError, extract, upstream::headers};
 
 /// Where a key stands in a request: the credential upstream, or the token that a caller puts in its stead.
+///
+/// # Example
+///
+/// ```
+/// use http::HeaderName;
+/// use sallygate::service::Place;
+///
+/// let place = Place::header(HeaderName::from_static("x-api-key"))?;
+/// assert!(Place::header(http::header::HOST).is_err());
+/// # Ok::<(), sallygate::ConfigError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Place {
-    /// The password of `Authorization: Basic`, behind this user name.
+pub struct Place(Kind);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
     Basic(String),
-    /// `Authorization: Bearer …`.
     Bearer,
-    /// The whole value of a header.
     Header(HeaderName),
-    /// The value of a query parameter.
     Query(String),
 }
 
 impl Place {
-    /// What the caller has put here.
+    /// `Authorization: Bearer …`.
+    #[must_use]
+    pub const fn bearer() -> Self {
+        Self(Kind::Bearer)
+    }
+
+    /// The password of `Authorization: Basic`, behind this user name.
+    ///
+    /// # Errors
+    ///
+    /// When the user name holds a colon or a control character.
+    pub fn basic(user: impl Into<String>) -> Result<Self, ConfigError> {
+        let user = user.into();
+        if user
+            .bytes()
+            .any(|byte| byte == b':' || byte.is_ascii_control())
+        {
+            return Err(ConfigError::Place(
+                "a user name holds a colon or a control character",
+            ));
+        }
+        Ok(Self(Kind::Basic(user)))
+    }
+
+    /// The whole value of a header.
+    ///
+    /// # Errors
+    ///
+    /// When the header frames the message or names the host.
+    pub fn header(name: HeaderName) -> Result<Self, ConfigError> {
+        if headers::is_framing(&name) {
+            return Err(ConfigError::Place(
+                "a header that frames the message holds no key",
+            ));
+        }
+        Ok(Self(Kind::Header(name)))
+    }
+
+    /// The value of a query parameter.
+    ///
+    /// # Errors
+    ///
+    /// When the parameter has no name.
+    pub fn query(name: impl Into<String>) -> Result<Self, ConfigError> {
+        let name = name.into();
+        if name.is_empty() {
+            return Err(ConfigError::Place("a query parameter has no name"));
+        }
+        Ok(Self(Kind::Query(name)))
+    }
+
+    /// What the caller has put here, unverified.
     #[must_use]
     pub fn find<'r>(&self, request: &'r Parts) -> Option<Cow<'r, str>> {
-        match self {
-            Self::Basic(_) => extract::basic(request),
-            Self::Bearer => extract::bearer(request),
-            Self::Header(name) => extract::header(request, name),
-            Self::Query(name) => extract::query(request, name),
+        match &self.0 {
+            Kind::Basic(_) => extract::basic(request),
+            Kind::Bearer => extract::bearer(request),
+            Kind::Header(name) => extract::header(request, name),
+            Kind::Query(name) => extract::query(request, name),
         }
     }
 
-    pub(crate) fn header(&self) -> Option<&HeaderName> {
-        match self {
-            Self::Basic(_) | Self::Bearer => Some(&http::header::AUTHORIZATION),
-            Self::Header(name) => Some(name),
-            Self::Query(_) => None,
+    pub(super) fn kind(&self) -> &Kind {
+        &self.0
+    }
+
+    /// The header that this place is in, if it is in one.
+    pub(super) fn in_header(&self) -> Option<&HeaderName> {
+        match &self.0 {
+            Kind::Basic(_) | Kind::Bearer => Some(&AUTHORIZATION),
+            Kind::Header(name) => Some(name),
+            Kind::Query(_) => None,
         }
     }
 
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        match self {
-            Self::Basic(user)
-                if user
-                    .bytes()
-                    .any(|byte| byte == b':' || byte.is_ascii_control()) =>
-            {
-                Err(ConfigError::Place(
-                    "a user name holds a colon or a control character",
-                ))
-            }
-            Self::Query(name) if name.is_empty() => {
-                Err(ConfigError::Place("a query parameter has no name"))
-            }
-            Self::Header(name) if crate::upstream::headers::is_framing(name) => Err(
-                ConfigError::Place("a header that frames the message holds no key"),
-            ),
-            _ => Ok(()),
+    /// Whether a query parameter, `name=value` as it was sent, is this place.
+    pub(crate) fn is_parameter(&self, parameter: &str) -> bool {
+        let given = parameter.split('=').next().unwrap_or_default();
+        match &self.0 {
+            Kind::Query(name) => percent_decode_str(given).eq(name.bytes()),
+            _ => false,
         }
     }
 }

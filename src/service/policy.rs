@@ -6,7 +6,7 @@ use crate::{
     upstream::headers,
 };
 
-/// What a service lets through, beside what its target and token say.
+/// What a service lets through: methods, paths, headers, encoded slashes, length of bodies.
 ///
 /// # Example
 ///
@@ -28,6 +28,7 @@ pub struct Policy {
     pub(crate) pass_request: Vec<HeaderName>,
     pub(crate) pass_response: Vec<HeaderName>,
     pub(crate) encoded_slashes: bool,
+    pub(crate) body_bytes: Option<u64>,
     pub(crate) challenge: HeaderValue,
 }
 
@@ -44,34 +45,43 @@ impl Policy {
             pass_request: Vec::new(),
             pass_response: Vec::new(),
             encoded_slashes: false,
+            body_bytes: None,
             challenge: HeaderValue::from_static("Bearer"),
         }
     }
 
-    /// Answers 405 to any other method. Compared byte for byte: `get` is not `GET`. Defaults to all.
+    /// Answers 405 to any other method. Compared byte for byte: `get` is not `GET`, and `GET` does not bring `HEAD`
+    /// along. Defaults to all.
     #[must_use]
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.methods = Some(methods.into_iter().collect());
         self
     }
 
-    /// Answers 403 to any other path. Defaults to all.
+    /// Answers 403 to any other path below the service name ([`Context::path`](crate::Context::path)). Defaults to all.
     #[must_use]
     pub fn paths(mut self, paths: impl IntoIterator<Item = PathPattern>) -> Self {
         self.paths = Some(paths.into_iter().collect());
         self
     }
 
+    /// Answers 413 to a longer body, early if its length is announced. Defaults to the proxy's own limit
+    /// ([`Limits::body_bytes`](crate::proxy::Limits::body_bytes)), which holds in any case.
+    #[must_use]
+    pub fn body_bytes(mut self, bytes: u64) -> Self {
+        self.body_bytes = Some(bytes);
+        self
+    }
+
     /// Says where `transform` puts the credential, so that nothing the caller puts there, or under a spelling with
     /// `_` for `-`, gets past. [`Service`](crate::Service) says it by itself.
     ///
-    /// # Errors
-    ///
-    /// When the place cannot hold a key.
-    pub fn injects(mut self, place: Place) -> Result<Self, ConfigError> {
-        place.check()?;
+    /// Without it, a caller's own value reaches `transform`, and the upstream wherever `transform` does not replace it.
+    /// A header that one service injects to is taken out of the requests to all.
+    #[must_use]
+    pub fn injects(mut self, place: Place) -> Self {
         self.places.push(place);
-        Ok(self)
+        self
     }
 
     /// Lets these request headers through, which are removed otherwise: `Cookie`, `Origin`, `Referer`, … A token in

@@ -5,7 +5,7 @@ use http::{HeaderName, Request, header::AUTHORIZATION, request::Parts};
 
 use crate::{
     Body, ConfigError, Credential, Policy,
-    service::{Context, Outcome, Place, ServiceConfig, Target, TransformError},
+    service::{Context, Outcome, Place, ServiceConfig, Target, TransformError, place::Kind},
 };
 
 /// A service that swaps the caller's token for a key, in one place.
@@ -52,7 +52,7 @@ impl Service {
     /// Puts the key into `Authorization: Bearer`.
     #[must_use]
     pub fn bearer(target: Target, key: Credential) -> Self {
-        Self::swap(target, Place::Bearer, key)
+        Self::at(target, Place::bearer(), key)
     }
 
     /// Puts the key into a header.
@@ -61,7 +61,7 @@ impl Service {
     ///
     /// When the header frames the message or names the host.
     pub fn header(target: Target, name: HeaderName, key: Credential) -> Result<Self, ConfigError> {
-        Self::at(target, Place::Header(name), key)
+        Ok(Self::at(target, Place::header(name)?, key))
     }
 
     /// Puts the key into `Authorization: Basic`, as the password of `user`.
@@ -74,7 +74,7 @@ impl Service {
         user: impl Into<String>,
         key: Credential,
     ) -> Result<Self, ConfigError> {
-        Self::at(target, Place::Basic(user.into()), key)
+        Ok(Self::at(target, Place::basic(user)?, key))
     }
 
     /// Puts the key into a query parameter.
@@ -87,20 +87,28 @@ impl Service {
         name: impl Into<String>,
         key: Credential,
     ) -> Result<Self, ConfigError> {
-        Self::at(target, Place::Query(name.into()), key)
+        Ok(Self::at(target, Place::query(name)?, key))
     }
 
     /// Puts the key into any place.
-    ///
-    /// # Errors
-    ///
-    /// When the place cannot hold a key.
-    pub fn at(target: Target, place: Place, key: Credential) -> Result<Self, ConfigError> {
-        place.check()?;
-        Ok(Self::swap(target, place, key))
+    #[must_use]
+    pub fn at(target: Target, place: Place, key: Credential) -> Self {
+        let accepts = match place.kind() {
+            Kind::Bearer => vec![place.clone()],
+            // A parameter left over from another client's URL must not hide the token.
+            Kind::Query(_) => vec![Place::bearer(), place.clone()],
+            Kind::Basic(_) | Kind::Header(_) => vec![place.clone(), Place::bearer()],
+        };
+        Self {
+            target,
+            accepts,
+            policy: Policy::new().injects(place.clone()),
+            inject: Inject::Place(place, key),
+        }
     }
 
-    /// Lets a closure do what [`ServiceConfig::transform`] does, without waiting for anything.
+    /// Lets a closure do what [`ServiceConfig::transform`] does. It is a synchronous one: to wait for something, implement
+    /// [`ServiceConfig`].
     ///
     /// The token is looked for in `Authorization: Bearer`; see [`accept`](Self::accept). Where the closure puts a
     /// key is said with [`Policy::injects`].
@@ -111,7 +119,7 @@ impl Service {
     {
         Self {
             target,
-            accepts: vec![Place::Bearer],
+            accepts: vec![Place::bearer()],
             policy: Policy::new(),
             inject: Inject::Closure(Box::new(transform)),
         }
@@ -130,23 +138,6 @@ impl Service {
     pub fn accept(mut self, place: Place) -> Self {
         self.accepts.push(place);
         self
-    }
-
-    fn swap(target: Target, place: Place, key: Credential) -> Self {
-        let mut policy = Policy::new();
-        policy.places.push(place.clone());
-        let accepts = match place {
-            Place::Bearer => vec![Place::Bearer],
-            // A parameter left over from another client's URL must not hide the token.
-            Place::Query(_) => vec![Place::Bearer, place.clone()],
-            _ => vec![place.clone(), Place::Bearer],
-        };
-        Self {
-            target,
-            accepts,
-            policy,
-            inject: Inject::Place(place, key),
-        }
     }
 }
 
@@ -169,11 +160,11 @@ impl ServiceConfig for Service {
             Inject::Closure(transform) => return transform(request, ctx),
             Inject::Place(place, key) => (place, key),
         };
-        let (name, value) = match place {
-            Place::Bearer => (AUTHORIZATION, key.bearer(ctx)?),
-            Place::Basic(user) => (AUTHORIZATION, key.basic(ctx, user)?),
-            Place::Header(name) => (name.clone(), key.header(ctx)?),
-            Place::Query(name) => {
+        let (name, value) = match place.kind() {
+            Kind::Bearer => (AUTHORIZATION, key.bearer(ctx)?),
+            Kind::Basic(user) => (AUTHORIZATION, key.basic(ctx, user)?),
+            Kind::Header(name) => (name.clone(), key.header(ctx)?),
+            Kind::Query(name) => {
                 key.set_query(ctx, request.uri_mut(), name)?;
                 return Ok(request.into());
             }

@@ -1,6 +1,6 @@
 use std::{
     borrow::Cow,
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
 };
 
@@ -8,14 +8,14 @@ use http::{HeaderValue, request::Parts};
 
 use crate::{
     ConfigError, extract,
-    service::{ServiceConfig, ServiceName},
+    service::{Policy, ServiceConfig, ServiceName},
     upstream::headers,
 };
 
 /// The services of one proxy, and what follows from having them together. Immutable: a change makes a new one.
 #[derive(Clone, Default)]
 pub(crate) struct Registry {
-    services: HashMap<ServiceName, Arc<Entry>>,
+    services: BTreeMap<ServiceName, Arc<Entry>>,
     /// Headers that any service injects to, spelled with `-`: no caller's value of them reaches any upstream.
     injected: HashSet<String>,
     challenges: Vec<HeaderValue>,
@@ -25,6 +25,7 @@ pub(crate) struct Registry {
 pub(crate) struct Entry {
     pub(crate) name: ServiceName,
     pub(crate) config: Arc<dyn ServiceConfig>,
+    pub(crate) policy: Policy,
 }
 
 impl Entry {
@@ -45,15 +46,24 @@ impl Registry {
         &mut self,
         name: ServiceName,
         config: Arc<dyn ServiceConfig>,
+        replace: bool,
     ) -> Result<(), ConfigError> {
+        if !replace && self.services.contains_key(&name) {
+            return Err(ConfigError::DuplicateService(name));
+        }
         if !config.targets().contains(config.target()) {
             return Err(ConfigError::Service(
                 name,
                 "its target is not among its targets",
             ));
         }
-        self.services
-            .insert(name.clone(), Arc::new(Entry { name, config }));
+        let policy = config.policy().clone();
+        let entry = Entry {
+            name: name.clone(),
+            config,
+            policy,
+        };
+        self.services.insert(name, Arc::new(entry));
         self.index();
         Ok(())
     }
@@ -90,7 +100,7 @@ impl Registry {
     }
 
     fn index(&mut self) {
-        let policies = || self.services.values().map(|entry| entry.config.policy());
+        let policies = || self.services.values().map(|entry| &entry.policy);
         self.encoded_slashes = policies().any(|policy| policy.encoded_slashes);
         let mut challenges: Vec<_> = policies().map(|policy| policy.challenge.clone()).collect();
         challenges.sort();
@@ -101,8 +111,8 @@ impl Registry {
         self.injected = self
             .services
             .values()
-            .flat_map(|entry| &entry.config.policy().places)
-            .filter_map(|place| place.header())
+            .flat_map(|entry| &entry.policy.places)
+            .filter_map(|place| place.in_header())
             .map(|name| name.as_str().replace('_', "-"))
             .filter(|name| !headers::is_credential(name))
             .collect();

@@ -75,10 +75,11 @@ impl Cache {
         {
             return Some(entry.claims.clone());
         }
-        let entry = shard
+        shard
             .old
-            .remove(&hash)
+            .get(&hash)
             .filter(|entry| *entry.token == *token)?;
+        let entry = shard.old.remove(&hash)?;
         let claims = entry.claims.clone();
         self.store(&mut shard, hash, entry);
         Some(claims)
@@ -113,9 +114,9 @@ impl Cache {
     }
 
     fn shard(&self, hash: u64) -> Option<&Mutex<Shard>> {
-        // The top bits: the map uses the others.
+        // Bits from the middle: the map places by the low ones and compares the top ones.
         self.shards
-            .get((hash >> 60) as usize)
+            .get((hash >> 32) as usize % SHARDS)
             .filter(|_| self.per_generation > 0)
     }
 }

@@ -98,7 +98,7 @@ pub struct Draft<'i> {
     sandbox_id: String,
     session_id: Option<String>,
     lifetime: Duration,
-    own: Option<Value>,
+    own: Option<Result<Value, serde_json::Error>>,
 }
 
 impl Draft<'_> {
@@ -118,7 +118,7 @@ impl Draft<'_> {
     ///
     /// [`JwtVerifier::claims`]: crate::JwtVerifier::claims
     pub fn claims(mut self, own: &impl Serialize) -> Self {
-        self.own = Some(serde_json::to_value(own).unwrap_or(Value::Null));
+        self.own = Some(serde_json::to_value(own));
         self
     }
 
@@ -156,8 +156,13 @@ impl Draft<'_> {
         }
         match self.own {
             None => {}
-            Some(Value::Object(own)) => add(&mut payload, own)?,
-            Some(_) => return Err(ConfigError::Claims("claims of your own are not an object")),
+            Some(Ok(Value::Object(own))) => add(&mut payload, own)?,
+            Some(Err(_)) => {
+                return Err(ConfigError::Claims(
+                    "claims of your own cannot be serialized",
+                ));
+            }
+            Some(Ok(_)) => return Err(ConfigError::Claims("claims of your own are not an object")),
         }
         let payload = Value::Object(payload).to_string();
         jws::sign(
@@ -176,7 +181,7 @@ impl fmt::Debug for Draft<'_> {
 }
 
 /// Names with a meaning of their own to a verifier.
-const RESERVED: [&str; 9] = [
+const RESERVED: [&str; 11] = [
     "sandboxId",
     "sessionId",
     "iat",
@@ -186,6 +191,8 @@ const RESERVED: [&str; 9] = [
     "aud",
     "sub",
     "grants",
+    "jti",
+    "sessionEnd",
 ];
 
 fn add(payload: &mut Map<String, Value>, own: Map<String, Value>) -> Result<(), ConfigError> {

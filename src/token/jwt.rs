@@ -42,7 +42,7 @@ pub struct JwtVerifier {
 type ReadOwn = Box<dyn Fn(&[u8], Claims) -> Option<Claims> + Send + Sync>;
 
 /// Shortest secret, in bytes: the output length of the hash (RFC 7518 §3.2).
-pub(super) const SECRET_MIN: usize = 32;
+const SECRET_MIN: usize = 32;
 
 const SECRETS_MAX: usize = 4;
 
@@ -74,7 +74,7 @@ impl JwtVerifier {
     ///
     /// # Errors
     ///
-    /// When it is shorter than 32 bytes, or the fifth secret.
+    /// When it is shorter than 32 bytes, or there are four secrets already.
     ///
     /// # Example
     ///
@@ -145,6 +145,15 @@ impl JwtVerifier {
     pub fn cached_tokens(mut self, tokens: usize) -> Self {
         self.cache = Cache::new(tokens);
         self
+    }
+
+    fn check_cached(&self, token: &str, now: SystemTime) -> Result<Arc<Claims>, TokenError> {
+        if let Some(claims) = self.cache.get(token) {
+            return Ok(claims);
+        }
+        let claims = Arc::new(self.check(token, now)?);
+        self.cache.insert(token, claims.clone());
+        Ok(claims)
     }
 
     fn check(&self, token: &str, now: SystemTime) -> Result<Claims, TokenError> {
@@ -220,19 +229,11 @@ impl JwtVerifier {
 #[async_trait]
 impl Verifier for JwtVerifier {
     fn verify_now(&self, token: &str, now: SystemTime) -> Option<Result<Arc<Claims>, TokenError>> {
-        if let Some(claims) = self.cache.get(token) {
-            return Some(Ok(claims));
-        }
-        Some(self.check(token, now).map(|claims| {
-            let claims = Arc::new(claims);
-            self.cache.insert(token, claims.clone());
-            claims
-        }))
+        Some(self.check_cached(token, now))
     }
 
     async fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<Claims>, TokenError> {
-        self.verify_now(token, now)
-            .unwrap_or(Err(TokenError::Unknown))
+        self.check_cached(token, now)
     }
 }
 

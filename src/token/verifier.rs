@@ -59,7 +59,7 @@ pub enum TokenError {
     /// `nbf` or `iat` lies in the future.
     #[error("not yet valid")]
     NotYetValid,
-    /// The signature is not of a key that is in use.
+    /// The signature was made with none of the keys in use.
     #[error("bad signature")]
     Signature,
     /// Longer than any token is.

@@ -18,10 +18,13 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, pem::PemObject},
 };
-use tokio::{net::TcpStream, time::Sleep};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, Sleep},
+};
 use tower::{BoxError, Service};
 
-use crate::{Body, ConfigError, body::Watch, upstream::failure::TimedOut};
+use crate::{Body, ConfigError, body::Watch, upstream::error::TimedOut};
 
 /// The default outbound service: HTTP/1.1 and HTTP/2 over a pool of connections, TLS by rustls.
 ///
@@ -54,7 +57,8 @@ struct Inner {
 #[derive(Clone)]
 struct Settings {
     tls: ClientConfig,
-    roots: Arc<RootCertStore>,
+    /// What `tls` trusts, unless it asks the platform.
+    roots: Option<Arc<RootCertStore>>,
     connect_timeout: Duration,
     response_timeout: Duration,
     idle_timeout: Duration,
@@ -70,7 +74,7 @@ impl Client {
         });
         let settings = Settings {
             tls: tls(roots.clone()),
-            roots,
+            roots: Some(roots),
             connect_timeout: Duration::from_secs(10),
             response_timeout: Duration::from_secs(600),
             idle_timeout: Duration::from_secs(60),
@@ -88,10 +92,12 @@ impl Client {
     /// Gives up on an answer when neither its head has come nor any of the request's body has been sent for this long.
     /// Defaults to 10 minutes, which is how long clients of language models wait for an answer that is not streamed.
     ///
-    /// The body of the answer may take as long as it likes.
+    /// The body of the answer may take as long as it likes. (A layer around the client that replaces the body of a
+    /// request hides how it moves: the time-out then counts from the beginning.)
     #[must_use]
     pub fn response_timeout(self, timeout: Duration) -> Self {
-        self.with(|settings| settings.response_timeout = timeout)
+        // What is meant by the longest duration there is: no time-out at all.
+        self.with(|settings| settings.response_timeout = timeout.min(YEAR))
     }
 
     /// Closes connections that were not used for this long. Defaults to 60 seconds.
@@ -110,9 +116,14 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When there is no certificate in it, or one that cannot be read.
+    /// When there is no certificate in it, or one that cannot be read, or the platform's roots are in use.
     pub fn add_root_certificates(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        let mut roots = RootCertStore::clone(&self.inner.settings.roots);
+        let Some(roots) = &self.inner.settings.roots else {
+            return Err(ConfigError::Certificate(
+                "the platform's roots cannot be added to",
+            ));
+        };
+        let mut roots = RootCertStore::clone(roots);
         let before = roots.len();
         for certificate in CertificateDer::pem_slice_iter(pem.as_ref()) {
             let certificate = certificate.map_err(|_| ConfigError::Certificate("not PEM"))?;
@@ -126,11 +137,11 @@ impl Client {
         let roots = Arc::new(roots);
         Ok(self.with(|settings| {
             settings.tls = tls(roots.clone());
-            settings.roots = roots;
+            settings.roots = Some(roots);
         }))
     }
 
-    /// Trusts what the operating system trusts, instead of the built-in roots.
+    /// Trusts what the operating system trusts, instead of the built-in roots and of those added before.
     ///
     /// # Errors
     ///
@@ -144,7 +155,10 @@ impl Client {
             .try_with_platform_verifier()
             .map_err(|_| ConfigError::Certificate("the platform's verifier cannot be set up"))?
             .with_no_client_auth();
-        Ok(self.with(|settings| settings.tls = tls))
+        Ok(self.with(|settings| {
+            settings.tls = tls;
+            settings.roots = None;
+        }))
     }
 
     fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -160,6 +174,8 @@ impl Client {
         }
     }
 }
+
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Default for Client {
     fn default() -> Self {
@@ -264,9 +280,7 @@ impl Future for ResponseFuture {
             if !this.watch.as_ref().is_some_and(|watch| watch.take_moved()) {
                 return Poll::Ready(Err(TimedOut.into()));
             }
-            this.timer
-                .as_mut()
-                .reset(tokio::time::Instant::now() + *this.timeout);
+            this.timer.as_mut().reset(Instant::now() + *this.timeout);
         }
     }
 }

@@ -3,11 +3,11 @@ use http::{
     header::{CONTENT_LOCATION, LINK, LOCATION},
 };
 
-use crate::service::Target;
+use crate::{service::Target, upstream::path};
 
 /// Rewrites references to a target so that they lead through the proxy.
 pub(crate) struct Rewrite<'a> {
-    /// The targets of the service that answered; the first is the one that was asked.
+    /// The target that answered.
     pub(crate) target: &'a Target,
     /// What stands before the service's paths as callers see them: origin (if known), mount, service name.
     pub(crate) public: String,
@@ -31,35 +31,28 @@ impl Rewrite<'_> {
             }
         }
         if headers.contains_key(LINK) {
-            for value in headers
-                .iter_mut()
-                .filter(|(name, _)| **name == LINK)
-                .map(|(_, value)| value)
-            {
-                if let Some(rewritten) = self.links(value) {
-                    *value = rewritten;
-                }
+            let links = headers
+                .get_all(LINK)
+                .iter()
+                .filter_map(|value| self.links(value));
+            let links: Vec<_> = links.collect();
+            headers.remove(LINK);
+            for value in links {
+                headers.append(LINK, value);
             }
         }
     }
 
     /// A single reference; `None` if it cannot be passed on safely.
     fn reference(&self, value: &HeaderValue) -> Option<HeaderValue> {
-        let text = value.to_str().ok()?;
-        if text.contains('\\')
-            || text.starts_with("//")
-            || text.split(['/', '?', '#']).any(|part| part == "..")
-        {
-            // Read differently by different clients, or able to climb out of the service's paths.
-            return None;
-        }
+        let text = value.to_str().ok().filter(|text| is_plain(text))?;
         match self.through_proxy(text) {
             Some(through) => HeaderValue::try_from(through).ok(),
             None => Some(value.clone()),
         }
     }
 
-    /// `<reference>; rel=…` lists: each reference on its own.
+    /// `<reference>; rel=…` lists: each reference on its own; `None` if one cannot be passed on safely.
     fn links(&self, value: &HeaderValue) -> Option<HeaderValue> {
         let text = value.to_str().ok()?;
         let mut rewritten = String::with_capacity(text.len());
@@ -68,6 +61,9 @@ impl Rewrite<'_> {
             .split_once('<')
             .and_then(|(before, rest)| Some((before, rest.split_once('>')?)))
         {
+            if !is_plain(reference) {
+                return None;
+            }
             rewritten.push_str(before);
             rewritten.push('<');
             rewritten.push_str(
@@ -110,6 +106,15 @@ impl Rewrite<'_> {
             !authority.is_empty() && self.target.same_origin(origin.scheme(), origin.authority());
         ours.then_some(path)
     }
+}
+
+/// Whether every client reads a reference in the same way, and none climbs out of the service's paths with it.
+fn is_plain(reference: &str) -> bool {
+    let path = reference.split(['?', '#']).next().unwrap_or_default();
+    let path = path.split_once("://").map_or(path, |(_, rest)| rest);
+    !reference.contains(['\t', '\\'])
+        && !reference.starts_with("//")
+        && path::check(path, true).is_ok()
 }
 
 #[cfg(test)]
@@ -158,6 +163,9 @@ mod tests {
             ("//elsewhere.example/v1", None),
             ("/\\elsewhere.example", None),
             ("../../admin", None),
+            ("%2e%2e/%2E./admin", None),
+            (".\t./admin", None),
+            ("/v1/a?b=../c", Some("/proxy/svc/a?b=../c")),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(LOCATION, HeaderValue::from_static(from));
@@ -168,6 +176,26 @@ mod tests {
                 "{from}"
             );
         }
+    }
+
+    #[test]
+    fn links_that_climb_are_dropped() {
+        let target = Target::new("https://api.example.com/v1").unwrap();
+        let rewrite = Rewrite {
+            target: &target,
+            public: "/proxy/svc".into(),
+        };
+        let mut headers = HeaderMap::new();
+        headers.append(
+            LINK,
+            HeaderValue::from_static("</v1/../../admin>; rel=next"),
+        );
+        headers.append(LINK, HeaderValue::from_static("</v1/a>; rel=prev"));
+        rewrite.apply(&mut headers);
+        assert_eq!(
+            headers.get_all(LINK).iter().collect::<Vec<_>>(),
+            ["</proxy/svc/a>; rel=prev"]
+        );
     }
 
     #[test]

@@ -19,14 +19,14 @@
 //! A service may let named headers through: [`Policy`](crate::Policy).
 
 mod client;
-mod failure;
+mod error;
 pub(crate) mod headers;
 mod location;
 pub(crate) mod path;
 
 pub use self::{
     client::{Client, ResponseFuture},
-    failure::UpstreamError,
+    error::UpstreamError,
     path::PathProblem,
 };
 

@@ -19,11 +19,14 @@ pub enum PathProblem {
     /// A percent sign without two hexadecimal digits.
     #[error("broken percent-encoding")]
     Escape,
+    /// The token stands in it and cannot be taken out.
+    #[error("token")]
+    Token,
     /// A control character, raw or encoded, or a raw byte outside ASCII.
     #[error("not printable ASCII")]
     Unprintable,
     /// Not `{mount}/{service}…`, or a request target that is no path at all.
-    #[error("not below the mount")]
+    #[error("not below the mount (behind a router that strips it, use into_nested_service)")]
     Unroutable,
     /// Bytes that no UTF-8 text has, overlong forms among them.
     #[error("impossible UTF-8")]

@@ -80,7 +80,7 @@ async fn nested_in_an_axum_router() {
     .await;
     let app: Router = Router::new()
         .route("/", get(|| async { "the application" }))
-        .nest_service("/proxy", stack.layer().nested().into_service());
+        .nest_service("/proxy", stack.layer().into_nested_service());
     let front = stack.serve(app).await;
     let token = stack.token();
 

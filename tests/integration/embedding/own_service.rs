@@ -83,9 +83,7 @@ async fn a_service_written_by_hand_reads_signs_answers_and_chooses_its_target() 
             Target::dangerous_plaintext(&format!("http://{second}")).unwrap(),
         ],
         key: stack.key.clone(),
-        policy: Policy::new()
-            .injects(Place::Header(HeaderName::from_static("x-api-key")))
-            .unwrap(),
+        policy: Policy::new().injects(Place::header(HeaderName::from_static("x-api-key")).unwrap()),
     };
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())

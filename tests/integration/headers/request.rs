@@ -265,43 +265,43 @@ async fn every_place_of_a_key_takes_the_token_and_gives_the_credential_once() {
     let header = HeaderName::from_static("x-api-key");
     let places = [
         (
-            Place::Bearer,
+            Place::bearer(),
             Slot::Bearer,
             "authorization",
             format!("Bearer {token}"),
         ),
         (
-            Place::Bearer,
+            Place::bearer(),
             Slot::Bearer,
             "authorization",
             format!("bearer {token}"),
         ),
         (
-            Place::Basic("real".into()),
+            Place::basic("real").unwrap(),
             Slot::Basic("real"),
             "authorization",
             basic(&token),
         ),
         (
-            Place::Basic("real".into()),
+            Place::basic("real").unwrap(),
             Slot::Basic("real"),
             "authorization",
             format!("Bearer {token}"),
         ),
         (
-            Place::Header(header.clone()),
+            Place::header(header.clone()).unwrap(),
             Slot::Header("x-api-key"),
             "x-api-key",
             token.clone(),
         ),
         (
-            Place::Header(header),
+            Place::header(header).unwrap(),
             Slot::Header("x-api-key"),
             "authorization",
             format!("Bearer {token}"),
         ),
         (
-            Place::Query("key".into()),
+            Place::query("key").unwrap(),
             Slot::Query("key"),
             "authorization",
             format!("Bearer {token}"),
@@ -312,7 +312,7 @@ async fn every_place_of_a_key_takes_the_token_and_gives_the_credential_once() {
         if slot != Slot::Bearer {
             stack.upstream.accept(shown.clone());
         }
-        let config = Service::at(stack.target(), place, stack.key.clone()).unwrap();
+        let config = Service::at(stack.target(), place, stack.key.clone());
         let front = stack
             .serve(stack.layer_with("svc", config).into_service())
             .await;

@@ -12,7 +12,7 @@ async fn a_parameter_in_the_keys_place_is_replaced_however_it_is_spelled() {
         key.set_query(ctx, request.uri_mut(), "key")?;
         Ok(request.into())
     })
-    .policy(Policy::new().injects(Place::Query("key".into())).unwrap());
+    .policy(Policy::new().injects(Place::query("key").unwrap()));
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;

@@ -90,7 +90,7 @@ async fn a_transform_that_fails_chooses_its_status_and_its_cause_stays_here() {
     let stack = Stack::new().await;
     let token = stack.token();
     let transform = |status: u16, error, also| Row::new(status, Code::TransformError, error, also);
-    let sentence = "The request was not accepted";
+    let sentence = "The request could not be prepared";
     let rows: [(fn() -> TransformError, Row); 6] = [
         (
             || TransformError::new("a cause"),

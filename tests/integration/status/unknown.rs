@@ -29,7 +29,7 @@ async fn without_a_token_services_cannot_be_told_from_nothing() {
         stack.key.clone(),
     )
     .unwrap()
-    .accept(Place::Query("token".into()));
+    .accept(Place::query("token").unwrap());
     let layer = stack
         .layer()
         .service("git", git)

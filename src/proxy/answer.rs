@@ -1,0 +1,63 @@
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, Version, header::CONTENT_LENGTH};
+use http_body::Body as HttpBody;
+use tower::BoxError;
+
+use crate::{
+    Body, Policy,
+    body::Watch,
+    proxy::Reason,
+    service::Used,
+    upstream::{Rewrite, UpstreamError, headers},
+};
+
+/// Whose fault it was that there is no answer: what the caller did to its own body comes out as a failure to send.
+pub(super) fn not_sent(error: BoxError, watch: Option<&Watch>) -> Reason {
+    match watch {
+        Some(watch) if watch.too_large() => Reason::BodyTooLarge,
+        Some(watch) if watch.failed() => Reason::BodyBroken,
+        _ => Reason::Upstream(UpstreamError::of(&error)),
+    }
+}
+
+/// Refuses an answer that was not asked for, or that could be read in two ways.
+pub(super) fn received<B>(answer: Response<B>) -> Result<Response<Body>, Reason>
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS
+        || headers::is_broken_response(answer.headers())
+    {
+        return Err(Reason::Upstream(UpstreamError::Broken));
+    }
+    Ok(answer.map(Body::new))
+}
+
+/// Makes an answer of the upstream's one that the caller may have.
+pub(super) fn clean<'a>(
+    answer: Response<Body>,
+    policy: &Policy,
+    used: Used,
+    rewrite: impl FnOnce() -> Rewrite<'a>,
+    via: &[HeaderValue; 2],
+) -> Response<Body> {
+    let (mut parts, body) = answer.into_parts();
+    let version = std::mem::replace(&mut parts.version, Version::HTTP_11);
+    // The reason phrase is among the extensions: the upstream's words, unread.
+    parts.extensions.clear();
+    if Rewrite::concerns(&parts.headers) {
+        rewrite().apply(&mut parts.headers);
+    }
+    headers::clean_response(&mut parts.headers, policy, &used);
+    headers::sign(&mut parts.headers, version, via);
+    // HTTP/1 has no trailers behind a body of known length.
+    let body = if version < Version::HTTP_2 && parts.headers.contains_key(CONTENT_LENGTH) {
+        body
+    } else {
+        body.filter_trailers(Box::new(move |trailers| {
+            headers::clean_trailers(trailers, &used)
+        }))
+    };
+    Response::from_parts(parts, body)
+}

@@ -1,0 +1,179 @@
+use std::sync::Arc;
+
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Uri,
+    header::{CONTENT_LENGTH, UPGRADE},
+    request::Parts,
+    uri,
+};
+use http_body::Body as HttpBody;
+
+use crate::{
+    Body, Policy, Target,
+    body::Watch,
+    proxy::{
+        Reason,
+        gate::{Gate, State},
+        route::{check_length, check_path, path_and_query},
+    },
+    service::{Entry, Registry, ServiceConfig},
+    upstream::{PathProblem, headers},
+};
+
+/// Finds the token. A service that does not exist looks for it wherever any service would, and "missing" means that
+/// none of them finds one: without a token, the two cannot be told apart.
+pub(super) fn extract(
+    registry: &Registry,
+    entry: Option<&Entry>,
+    parts: &Parts,
+) -> Result<String, Reason> {
+    match entry.and_then(|entry| entry.token(parts)) {
+        Some(token) => Ok(token.into_owned()),
+        None => match (registry.any_token(parts), entry) {
+            (Some(token), None) => Ok(token.into_owned()),
+            (Some(_), Some(_)) => Err(Reason::TokenElsewhere),
+            (None, _) => Err(Reason::TokenMissing),
+        },
+    }
+}
+
+/// Takes the token out of path and query, and out of the query what stands where the service puts its key.
+pub(super) fn remove_token(uri: &mut Uri, token: &str, policy: &Policy) -> Result<(), Reason> {
+    let shows = |text: &str| headers::shows(text.as_bytes(), token);
+    let injected = |parameter: &str| {
+        policy
+            .places
+            .iter()
+            .any(|place| place.is_parameter(parameter))
+    };
+    let goes = |parameter: &str| shows(parameter) || injected(parameter);
+    let query_goes = uri
+        .query()
+        .is_some_and(|query| shows(query) || query.split('&').any(injected));
+    if !shows(uri.path()) && !query_goes {
+        return Ok(());
+    }
+    let segments = uri
+        .path()
+        .split('/')
+        .filter(|segment| !shows(segment) || segment.contains(token));
+    let mut path = segments
+        .map(|segment| segment.replace(token, ""))
+        .collect::<Vec<_>>()
+        .join("/");
+    if !path.starts_with('/') {
+        path.insert(0, '/');
+    }
+    let query = uri
+        .query()
+        .map(|query| {
+            query
+                .split('&')
+                .filter(|parameter| !goes(parameter))
+                .collect::<Vec<_>>()
+        })
+        .filter(|kept| !kept.is_empty())
+        .map(|kept| kept.join("&"));
+    // What is left may close up into another path, or into the token again.
+    check_path(&path, query.as_deref(), policy.encoded_slashes)?;
+    if shows(&path) || query.as_deref().is_some_and(shows) {
+        return Err(Reason::Path(PathProblem::Token));
+    }
+    *uri = path_and_query(&[&path], query.as_deref())?.into();
+    Ok(())
+}
+
+/// What this caller may do here. It sees the bytes that are sent.
+pub(super) fn authorize(parts: &Parts, policy: &Policy, gate: &Gate) -> Result<(), Reason> {
+    let path = parts.uri.path();
+    check_path(path, parts.uri.query(), policy.encoded_slashes)?;
+    if policy
+        .methods
+        .as_ref()
+        .is_some_and(|methods| !methods.contains(&parts.method))
+    {
+        return Err(Reason::Method);
+    }
+    if policy
+        .paths
+        .as_ref()
+        .is_some_and(|paths| !paths.iter().any(|own| own.matches(path)))
+    {
+        return Err(Reason::PathNotAllowed);
+    }
+    if let Some(limit) = policy.body_bytes {
+        check_length(&parts.headers, limit)?;
+    }
+    if gate.was_here(&parts.headers) {
+        return Err(Reason::Loop);
+    }
+    if parts
+        .headers
+        .get_all(UPGRADE)
+        .iter()
+        .any(|value| headers::lists(value, "websocket"))
+    {
+        return Err(Reason::Upgrade);
+    }
+    Ok(())
+}
+
+/// Bounds the caller's body, and keeps its trailers to what a trailer section may hold.
+pub(super) fn guard(
+    body: Body,
+    token: String,
+    state: Arc<State>,
+    limit: u64,
+) -> (Body, Option<Arc<Watch>>) {
+    let (body, watch) = body.limited(limit);
+    if watch.is_none() {
+        return (body, None);
+    }
+    let clean = move |trailers: &mut HeaderMap| {
+        headers::clean_request_trailers(trailers, state.registry.injected(), &token);
+    };
+    (body.filter_trailers(Box::new(clean)), watch)
+}
+
+/// The target's origin, its base path, and what the caller asked for below it. Nothing is resolved.
+pub(super) fn join(target: &Target, below: &Uri) -> Result<Uri, Reason> {
+    let (path, query) = (below.path(), below.query());
+    let joined = match (path, target.prefix()) {
+        ("/", _) => path_and_query(&[target.base().path()], query)?,
+        (_, prefix) => path_and_query(&[prefix, path], query)?,
+    };
+    let mut parts = uri::Parts::default();
+    parts.scheme = Some(target.scheme().clone());
+    parts.authority = Some(target.authority().clone());
+    parts.path_and_query = Some(joined);
+    Uri::from_parts(parts).map_err(|_| Reason::Origin)
+}
+
+/// The target that a transformed request goes to: one of the service's own, or nothing is sent.
+pub(super) fn target_of<'s>(
+    request: &Request<Body>,
+    service: &'s dyn ServiceConfig,
+) -> Result<&'s Target, Reason> {
+    let (scheme, authority) = (request.uri().scheme(), request.uri().authority());
+    let own = |target: &&Target| target.same_origin(scheme, authority);
+    let target = service.targets().iter().find(own).ok_or(Reason::Origin)?;
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        return Err(Reason::Method);
+    }
+    Ok(target)
+}
+
+/// Takes back what `transform` may not decide: the framing, and more than one value where a key stands.
+pub(super) fn seal(request: &mut Request<Body>) {
+    headers::seal_request(request.headers_mut());
+    // RFC 9110 §8.6: where a body is expected, its absence is said; some servers answer 411 otherwise.
+    let expected = matches!(
+        *request.method(),
+        Method::POST | Method::PUT | Method::PATCH
+    );
+    if expected && request.body().is_end_stream() {
+        request
+            .headers_mut()
+            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+}

@@ -1,0 +1,131 @@
+//! Which headers pass. The tables are in the docs of `upstream`.
+
+mod request;
+mod response;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Version,
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, VIA},
+};
+use memchr::memmem;
+use percent_encoding::percent_decode;
+
+use crate::ConfigError;
+
+pub(crate) use self::{
+    request::{clean_request_trailers, seal_request, split_request},
+    response::{clean_response, clean_trailers, is_broken_response},
+};
+
+/// RFC 9110 §7.6.1 and its history, what frames a message, and what HTTP itself writes anew.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+    )
+}
+
+pub(crate) fn is_framing(name: &HeaderName) -> bool {
+    is_hop_by_hop(name.as_str()) || matches!(*name, HOST | CONTENT_LENGTH | TRAILER)
+}
+
+/// Where APIs take keys.
+pub(crate) fn is_credential(name: &str) -> bool {
+    matches!(
+        name,
+        "authorization"
+            | "proxy-authorization"
+            | "cookie"
+            | "cookie2"
+            | "x-api-key"
+            | "x-goog-api-key"
+            | "api-key"
+            | "apikey"
+            | "x-auth-token"
+            | "x-amz-security-token"
+    )
+}
+
+fn is_proxy_authentication(name: &str) -> bool {
+    matches!(
+        name,
+        "proxy-authenticate" | "proxy-authorization" | "proxy-authentication-info"
+    )
+}
+
+/// A service may not let through what belongs to the connection.
+pub(crate) fn check_passable(names: &[HeaderName]) -> Result<(), ConfigError> {
+    if names
+        .iter()
+        .any(|name| is_framing(name) || is_proxy_authentication(name.as_str()))
+    {
+        return Err(ConfigError::Header(
+            "belongs to the connection and cannot be let through",
+        ));
+    }
+    Ok(())
+}
+
+/// The fields that `Connection` names, which end at this hop.
+fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
+    let usual = |option: &[u8]| {
+        option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
+    };
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|option| !usual(option))
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
+        .collect()
+}
+
+/// Whether a comma-separated list has this item, parameters aside.
+pub(crate) fn lists(value: &HeaderValue, item: &str) -> bool {
+    value.as_bytes().split(|byte| *byte == b',').any(|listed| {
+        let name = listed
+            .split(|byte| *byte == b';')
+            .next()
+            .unwrap_or_default();
+        name.trim_ascii().eq_ignore_ascii_case(item.as_bytes())
+    })
+}
+
+/// Taking one out moves another into its place: the order of what stays is not kept.
+fn remove_all(headers: &mut HeaderMap, goes: impl Fn(&HeaderName) -> bool) {
+    while let Some(name) = headers.keys().find(|name| goes(name)).cloned() {
+        headers.remove(name);
+    }
+}
+
+/// Which of our two names to sign with: the protocol the message came in by (RFC 9110 §7.6.3).
+pub(crate) fn sign(headers: &mut HeaderMap, version: Version, via: &[HeaderValue; 2]) {
+    let [http1, http2] = via;
+    headers.insert(
+        VIA,
+        if version == Version::HTTP_2 {
+            http2
+        } else {
+            http1
+        }
+        .clone(),
+    );
+}
+
+/// Whether the token stands in a text, as it is or percent-encoded.
+pub(crate) fn shows(text: &[u8], token: &str) -> bool {
+    // Decoding only shortens: a text that is too short hides nothing.
+    text.len() >= token.len()
+        && (memmem::find(text, token.as_bytes()).is_some()
+            || (text.contains(&b'%') && {
+                let plain: Vec<u8> = percent_decode(text).collect();
+                memmem::find(&plain, token.as_bytes()).is_some()
+            }))
+}

@@ -1,0 +1,172 @@
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+        TRANSFER_ENCODING, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    },
+};
+
+use super::{
+    connection_options, is_credential, is_framing, is_hop_by_hop, is_proxy_authentication, lists,
+    remove_all,
+};
+use crate::service::{Policy, Used};
+
+/// Headers by which an upstream would act on the host application or on the proxy's origin.
+fn is_for_the_host(name: &str) -> bool {
+    matches!(
+        name,
+        "set-cookie"
+            | "set-cookie2"
+            | "alt-svc"
+            | "strict-transport-security"
+            | "clear-site-data"
+            | "service-worker-allowed"
+            | "refresh"
+            | "nel"
+            | "report-to"
+            | "reporting-endpoints"
+            | "public-key-pins"
+            | "public-key-pins-report-only"
+            | "x-sendfile"
+            | "x-lighttpd-send-file"
+            | "x-lighttpd-send-tempfile"
+            | "x-reproxy-url"
+            | "x-reproxy-file"
+    ) || name.starts_with("access-control-")
+        || name.starts_with("x-accel-")
+}
+
+/// The framing of an answer that could be read in two ways (RFC 9112 §6.3), or that was not asked for.
+pub(crate) fn is_broken_response(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => headers.get_all(CONTENT_LENGTH).iter().count() > 1,
+        (Some(coding), None) => {
+            !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+                || headers.contains_key(CONTENT_LENGTH)
+        }
+        (Some(_), Some(_)) => true,
+    }
+}
+
+/// What happens to the headers of an answer, but for those that lead elsewhere.
+pub(crate) fn clean_response(headers: &mut HeaderMap, policy: &Policy, used: &Used) {
+    remove_from_response(headers, policy);
+    if headers.contains_key(WWW_AUTHENTICATE) {
+        retain_values(headers, WWW_AUTHENTICATE, |value| {
+            !(scheme_is(value, "ntlm") || scheme_is(value, "negotiate"))
+        });
+    }
+    redact(headers, used);
+    keep_private(headers);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if headers.get(CONTENT_TYPE).is_some_and(is_active_content) {
+        headers.append(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    }
+}
+
+fn remove_from_response(headers: &mut HeaderMap, policy: &Policy) {
+    let named = connection_options(headers);
+    headers.remove(CONNECTION);
+    let goes = |name: &HeaderName| {
+        let text = name.as_str();
+        is_hop_by_hop(text)
+            || is_proxy_authentication(text)
+            || text == "via"
+            || (named.contains(name) && !is_framing(name))
+            || (is_for_the_host(text) && !policy.pass_response.contains(name))
+    };
+    remove_all(headers, goes);
+}
+
+/// Framing, credential and cookie fields have no business in a trailer section (RFC 9110 §6.5.1).
+pub(crate) fn clean_trailers(trailers: &mut HeaderMap, used: &Used) {
+    remove_all(trailers, |name| {
+        let text = name.as_str();
+        is_framing(name)
+            || is_credential(text)
+            || is_proxy_authentication(text)
+            || is_for_the_host(text)
+            || matches!(
+                text,
+                "www-authenticate"
+                    | "location"
+                    | "cache-control"
+                    | "content-type"
+                    | "content-encoding"
+                    | "content-range"
+            )
+    });
+    redact(trailers, used);
+}
+
+fn redact(headers: &mut HeaderMap, used: &Used) {
+    for (name, value) in headers.iter_mut() {
+        if used.shows_in(value.as_bytes()) && *name != CONTENT_LENGTH {
+            *value = HeaderValue::from_static("[redacted]");
+        }
+    }
+}
+
+fn scheme_is(challenge: &HeaderValue, scheme: &str) -> bool {
+    let given = challenge
+        .as_bytes()
+        .split(|byte| *byte == b' ')
+        .next()
+        .unwrap_or_default();
+    given.trim_ascii().eq_ignore_ascii_case(scheme.as_bytes())
+}
+
+fn retain_values(headers: &mut HeaderMap, name: HeaderName, keep: impl Fn(&HeaderValue) -> bool) {
+    let kept: Vec<_> = headers
+        .get_all(&name)
+        .iter()
+        .filter(|value| keep(value))
+        .cloned()
+        .collect();
+    headers.remove(&name);
+    for value in kept {
+        headers.append(name.clone(), value);
+    }
+}
+
+/// A cache in front of the proxy must not give one caller's answer to another.
+fn keep_private(headers: &mut HeaderMap) {
+    let private = match headers.get(CACHE_CONTROL) {
+        None => HeaderValue::from_static("private"),
+        // A list within quotes is no list of directives: better none too many.
+        Some(value) if value.as_bytes().contains(&b'"') => {
+            HeaderValue::from_static("private, no-store")
+        }
+        Some(_) => {
+            let mut directives: Vec<&[u8]> = vec![b"private"];
+            directives.extend(
+                headers
+                    .get_all(CACHE_CONTROL)
+                    .iter()
+                    .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+                    .map(<[u8]>::trim_ascii)
+                    .filter(|directive| {
+                        let name = directive
+                            .split(|byte| *byte == b'=')
+                            .next()
+                            .unwrap_or_default();
+                        !["public", "private", "s-maxage", ""]
+                            .iter()
+                            .any(|shared| name.trim_ascii().eq_ignore_ascii_case(shared.as_bytes()))
+                    }),
+            );
+            HeaderValue::from_bytes(&directives.join(&b", "[..]))
+                .unwrap_or(HeaderValue::from_static("private, no-store"))
+        }
+    };
+    headers.insert(CACHE_CONTROL, private);
+}
+
+/// Content that runs scripts when a browser opens it.
+fn is_active_content(content_type: &HeaderValue) -> bool {
+    ["text/html", "image/svg+xml", "application/xhtml+xml"]
+        .iter()
+        .any(|active| lists(content_type, active))
+}
