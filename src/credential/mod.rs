@@ -26,11 +26,11 @@ use arc_swap::ArcSwap;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderValue, Uri, uri::PathAndQuery};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use zeroize::Zeroizing;
 
 use self::redaction::Redaction;
-use crate::{ConfigError, Context, TransformError};
+use crate::{ConfigError, Context, Place, TransformError};
 
 /// The real key of an API, in memory. Clones are handles to the same key.
 ///
@@ -117,27 +117,31 @@ impl Credential {
         sensitive(["Basic ", &pair]).map_err(|_| TransformError::new("not a header value"))
     }
 
-    /// Sets the query parameter `name` to the key, after the parameters that are there.
+    /// Sets the query parameter `name` to the key, behind the other parameters.
     ///
     /// # Errors
     ///
-    /// When the URI with it is too long.
+    /// When the parameter has no name, or the URI with it is too long.
     pub fn set_query(
         &self,
         ctx: &Context,
         uri: &mut Uri,
         name: &str,
     ) -> Result<(), TransformError> {
+        let place = Place::query(name)?;
         let material = self.use_in(ctx);
-        let mark = if uri.query().is_some() { '&' } else { '?' };
-        let before = uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        let name: PercentEncode<'_> = percent_encode(name.as_bytes(), UNRESERVED);
-        let key = percent_encode(material.raw.as_bytes(), UNRESERVED);
+        let others = uri.query().unwrap_or_default().split('&');
+        let mut query: String = others
+            .filter(|other| !other.is_empty() && !place.is_parameter(other))
+            .flat_map(|other| [other, "&"])
+            .collect();
+        query.extend(percent_encode(name.as_bytes(), UNRESERVED));
+        query.push('=');
+        query.extend(percent_encode(material.raw.as_bytes(), UNRESERVED));
+        let joined = Bytes::from(format!("{}?{query}", uri.path()));
         let mut parts = uri.clone().into_parts();
-        let joined =
-            PathAndQuery::from_maybe_shared(Bytes::from(format!("{before}{mark}{name}={key}")));
-        parts.path_and_query = Some(joined.map_err(|_| TransformError::new("not a URI"))?);
-        *uri = Uri::from_parts(parts).map_err(|_| TransformError::new("not a URI"))?;
+        parts.path_and_query = Some(PathAndQuery::from_maybe_shared(joined)?);
+        *uri = Uri::from_parts(parts)?;
         Ok(())
     }
 

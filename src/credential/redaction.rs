@@ -3,10 +3,11 @@ use base64::{
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 use memchr::memmem;
-use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::percent_decode;
 use zeroize::Zeroizing;
 
-/// The ways in which a key may show: raw, in hexadecimal, percent-encoded, and in base64 at any alignment.
+/// The ways in which a key may show: raw, in hexadecimal, and in base64 at any alignment; each of them also
+/// percent-encoded or escaped as in JSON, in whole or in part.
 pub(super) struct Redaction {
     forms: Vec<Zeroizing<Vec<u8>>>,
     shortest: usize,
@@ -15,6 +16,8 @@ pub(super) struct Redaction {
 /// A form shorter than this would be found in innocent text.
 const FORM_MIN: usize = 6;
 
+const LEVELS: usize = 4;
+
 impl Redaction {
     pub(super) fn new(key: &[u8]) -> Self {
         let mut forms = vec![
@@ -22,12 +25,6 @@ impl Redaction {
             key.iter()
                 .flat_map(|byte| format!("{byte:02x}").into_bytes())
                 .collect(),
-            percent_encode(key, NON_ALPHANUMERIC)
-                .to_string()
-                .into_bytes(),
-            percent_encode(key, super::UNRESERVED)
-                .to_string()
-                .into_bytes(),
         ];
         for offset in 0..3 {
             for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
@@ -52,10 +49,24 @@ impl Redaction {
         if text.len() < self.shortest {
             return false;
         }
-        let text = Zeroizing::new(text.to_ascii_lowercase());
-        self.forms
-            .iter()
-            .any(|form| memmem::find(&text, form).is_some())
+        let mut text = Zeroizing::new(text.to_ascii_lowercase());
+        for _ in 0..LEVELS {
+            if self
+                .forms
+                .iter()
+                .any(|form| memmem::find(&text, form).is_some())
+            {
+                return true;
+            }
+            // Escaped in part, or over and over: JSON's backslashes, and percent signs before what they stand for.
+            if !text.iter().any(|byte| matches!(byte, b'%' | b'\\')) {
+                return false;
+            }
+            text.retain(|byte| *byte != b'\\');
+            let plain: Vec<u8> = percent_decode(&text).collect();
+            text = Zeroizing::new(plain.to_ascii_lowercase());
+        }
+        false
     }
 }
 
@@ -74,6 +85,7 @@ fn inner_base64(key: &[u8], offset: usize, engine: &impl Engine) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use base64::engine::general_purpose::STANDARD;
+    use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
     use super::*;
 

@@ -8,7 +8,7 @@ use crate::{
     body::Watch,
     proxy::Reason,
     service::Used,
-    upstream::{Rewrite, UpstreamError, headers},
+    upstream::{CameOver, Rewrite, UpstreamError, headers},
 };
 
 /// Whose fault it was that there is no answer: what the caller did to its own body comes out as a failure to send.
@@ -29,6 +29,9 @@ where
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS
         || headers::is_broken_response(answer.headers())
     {
+        if let Some(connection) = answer.extensions().get::<CameOver>() {
+            connection.cut();
+        }
         return Err(Reason::Upstream(UpstreamError::Broken));
     }
     Ok(answer.map(Body::new))

@@ -44,10 +44,11 @@ impl Limits {
         self
     }
 
-    /// Number of header fields; more are answered with 431. Defaults to 100.
+    /// Number of header fields; more are answered with 431. Defaults to 100, and is never more than 24,576.
     #[must_use]
     pub const fn header_fields(mut self, fields: usize) -> Self {
-        self.header_fields = fields;
+        // http's maps panic at 32,768 fields, and some are added on the way.
+        self.header_fields = if fields < 24_576 { fields } else { 24_576 };
         self
     }
 

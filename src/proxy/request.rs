@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Uri,
-    header::{CONTENT_LENGTH, UPGRADE},
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
     request::Parts,
     uri,
 };
@@ -20,21 +20,29 @@ use crate::{
     upstream::{PathProblem, headers},
 };
 
+/// What stands where a token is looked for.
+pub(super) struct Found {
+    pub(super) token: String,
+    /// It is where another service takes it: no token for this one, however good it is.
+    pub(super) elsewhere: bool,
+}
+
 /// Finds the token. A service that does not exist looks for it wherever any service would, and "missing" means that
 /// none of them finds one: without a token, the two cannot be told apart.
 pub(super) fn extract(
     registry: &Registry,
     entry: Option<&Entry>,
     parts: &Parts,
-) -> Result<String, Reason> {
-    match entry.and_then(|entry| entry.token(parts)) {
-        Some(token) => Ok(token.into_owned()),
-        None => match (registry.any_token(parts), entry) {
-            (Some(token), None) => Ok(token.into_owned()),
-            (Some(_), Some(_)) => Err(Reason::TokenElsewhere),
-            (None, _) => Err(Reason::TokenMissing),
-        },
-    }
+) -> Result<Found, Reason> {
+    let own = entry.and_then(|entry| entry.token(parts));
+    let elsewhere = own.is_none() && entry.is_some();
+    let token = own
+        .or_else(|| registry.any_token(parts))
+        .ok_or(Reason::TokenMissing)?;
+    Ok(Found {
+        token: token.into_owned(),
+        elsewhere,
+    })
 }
 
 /// Takes the token out of path and query, and out of the query what stands where the service puts its key.
@@ -166,14 +174,23 @@ pub(super) fn target_of<'s>(
 /// Takes back what `transform` may not decide: the framing, and more than one value where a key stands.
 pub(super) fn seal(request: &mut Request<Body>) {
     headers::seal_request(request.headers_mut());
-    // RFC 9110 §8.6: where a body is expected, its absence is said; some servers answer 411 otherwise.
     let expected = matches!(
         *request.method(),
         Method::POST | Method::PUT | Method::PATCH
     );
-    if expected && request.body().is_end_stream() {
-        request
+    let (empty, length) = (
+        request.body().is_end_stream(),
+        request.body().size_hint().exact(),
+    );
+    match (expected, empty) {
+        // RFC 9110 §8.6: where a body is expected, its absence is said; some servers answer 411 otherwise.
+        (true, true) => request
             .headers_mut()
-            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    }
+            .insert(CONTENT_LENGTH, HeaderValue::from_static("0")),
+        // hyper takes a body of unknown length for none where none is expected, unless it is told.
+        (false, false) if length.is_none() => request
+            .headers_mut()
+            .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
+        _ => None,
+    };
 }

@@ -18,7 +18,8 @@ use crate::{
         Reason, answer,
         gate::{Gate, State},
         rejection::Refusal,
-        request, route,
+        request::{self, Found},
+        route,
     },
     service::{Caller, Entry, RequestId},
     token,
@@ -80,7 +81,7 @@ impl Passage {
         B::Error: Into<BoxError>,
     {
         // In blocks of their own, so that what they hold is not carried across the waits.
-        let token = {
+        let Found { token, elsewhere } = {
             let (mut parts, body) = mem::take(&mut self.request).into_parts();
             let registry = &self.state.registry;
             route::check_method(&parts.method)?;
@@ -92,14 +93,17 @@ impl Passage {
             route::check_credentials(&parts, registry)?;
 
             self.entry = registry.get(route.service).cloned();
-            let token = request::extract(registry, self.entry.as_deref(), &parts)?;
+            let found = request::extract(registry, self.entry.as_deref(), &parts)?;
             self.request = Request::from_parts(parts, body);
-            token
+            found
         };
 
         let now = self.gate.clock.now();
         let verified = token::verify(&*self.state.verifier, &token, now).await;
         let claims = verified.map_err(Reason::Token)?;
+        if elsewhere {
+            return Err(Reason::TokenElsewhere);
+        }
         let entry = self.entry.clone().ok_or(Reason::ServiceUnknown)?;
 
         let (context, watch) = {

@@ -104,12 +104,16 @@ impl Place {
         }
     }
 
-    /// Whether a query parameter, `name=value` as it was sent, is this place.
+    /// Whether a query parameter, `name=value` as it was sent, is this place to any server: in whatever case, and also
+    /// to those that read `;` as `&`.
     pub(crate) fn is_parameter(&self, parameter: &str) -> bool {
-        let given = parameter.split('=').next().unwrap_or_default();
-        match &self.0 {
-            Kind::Query(name) => percent_decode_str(given).eq(name.bytes()),
-            _ => false,
-        }
+        let Kind::Query(name) = &self.0 else {
+            return false;
+        };
+        parameter.split(';').any(|part| {
+            let given = part.split('=').next().unwrap_or_default();
+            let given: Vec<u8> = percent_decode_str(given).collect();
+            given.eq_ignore_ascii_case(name.as_bytes())
+        })
     }
 }

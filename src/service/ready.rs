@@ -97,6 +97,8 @@ impl Service {
             Kind::Bearer => vec![place.clone()],
             // A parameter left over from another client's URL must not hide the token.
             Kind::Query(_) => vec![Place::bearer(), place.clone()],
+            // A key with a scheme of its own: the token comes with its scheme, too.
+            Kind::Header(name) if *name == AUTHORIZATION => vec![Place::bearer(), place.clone()],
             Kind::Basic(_) | Kind::Header(_) => vec![place.clone(), Place::bearer()],
         };
         Self {

@@ -113,7 +113,7 @@ impl Registry {
             .values()
             .flat_map(|entry| &entry.policy.places)
             .filter_map(|place| place.in_header())
-            .map(|name| name.as_str().replace('_', "-"))
+            .map(|name| headers::plain_name(name).into_owned())
             .filter(|name| !headers::is_credential(name))
             .collect();
     }

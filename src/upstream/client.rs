@@ -7,10 +7,10 @@ use std::{
 };
 
 use http::{Request, Response, Uri, Version};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioExecutor, TokioTimer},
 };
 use pin_project_lite::pin_project;
 use rustls::{
@@ -18,13 +18,14 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, pem::PemObject},
 };
-use tokio::{
-    net::TcpStream,
-    time::{Instant, Sleep},
-};
+use tokio::time::{Instant, Sleep};
 use tower::{BoxError, Service};
 
-use crate::{Body, ConfigError, body::Watch, upstream::error::TimedOut};
+use crate::{
+    Body, ConfigError,
+    body::Watch,
+    upstream::{error::TimedOut, stream::Stream},
+};
 
 /// The default outbound service: HTTP/1.1 and HTTP/2 over a pool of connections, TLS by rustls.
 ///
@@ -298,8 +299,6 @@ struct Connector {
     timeout: Duration,
 }
 
-type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
-
 impl Service<Uri> for Connector {
     type Response = Stream;
     type Error = BoxError;
@@ -311,6 +310,6 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connect = tokio::time::timeout(self.timeout, self.https.call(uri));
-        Box::pin(async move { connect.await.map_err(|_| TimedOut)? })
+        Box::pin(async move { Ok(Stream::new(connect.await.map_err(|_| TimedOut)??)) })
     }
 }

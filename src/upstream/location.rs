@@ -110,11 +110,19 @@ impl Rewrite<'_> {
 
 /// Whether every client reads a reference in the same way, and none climbs out of the service's paths with it.
 fn is_plain(reference: &str) -> bool {
-    let path = reference.split(['?', '#']).next().unwrap_or_default();
-    let path = path.split_once("://").map_or(path, |(_, rest)| rest);
-    !reference.contains(['\t', '\\'])
-        && !reference.starts_with("//")
-        && path::check(path, true).is_ok()
+    if reference.contains(['\t', '\\']) || reference.starts_with("//") {
+        return false;
+    }
+    let whole = reference.split(['?', '#']).next().unwrap_or_default();
+    let path = match whole.split_once(':') {
+        // Browsers read `https:/path` and `https:path` as paths of their own origin.
+        Some((scheme, rest)) if !scheme.contains('/') => match rest.strip_prefix("//") {
+            Some(rest) if !rest.is_empty() && !rest.starts_with('/') => rest,
+            _ => return false,
+        },
+        _ => whole,
+    };
+    path::check(path, true).is_ok()
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod error;
 pub(crate) mod headers;
 mod location;
 pub(crate) mod path;
+mod stream;
 
 pub use self::{
     client::{Client, ResponseFuture},
@@ -30,4 +31,4 @@ pub use self::{
     path::PathProblem,
 };
 
-pub(crate) use self::location::Rewrite;
+pub(crate) use self::{location::Rewrite, stream::CameOver};

@@ -10,6 +10,7 @@
 
 mod support;
 
+mod attacks;
 mod config;
 mod embedding;
 mod gateway;

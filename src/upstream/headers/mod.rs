@@ -3,6 +3,8 @@
 mod request;
 mod response;
 
+use std::{borrow::Cow, collections::HashSet};
+
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
     header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, VIA},
@@ -84,6 +86,10 @@ fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
         .map(<[u8]>::trim_ascii)
         .filter(|option| !usual(option))
         .filter_map(|option| HeaderName::from_bytes(option).ok())
+        // Each is compared with every header: those that are not there cost nothing more.
+        .filter(|name| headers.contains_key(name))
+        .collect::<HashSet<_>>()
+        .into_iter()
         .collect()
 }
 
@@ -128,4 +134,16 @@ pub(crate) fn shows(text: &[u8], token: &str) -> bool {
                 let plain: Vec<u8> = percent_decode(text).collect();
                 memmem::find(&plain, token.as_bytes()).is_some()
             }))
+}
+
+/// A name as the most lenient of servers reads it: `X_Api.Key` as `x-api-key`.
+pub(crate) fn plain_name(name: &HeaderName) -> Cow<'_, str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    match name.as_str().bytes().all(plain) {
+        true => name.as_str().into(),
+        false => name
+            .as_str()
+            .replace(|other: char| !other.is_ascii_alphanumeric(), "-")
+            .into(),
+    }
 }

@@ -1,12 +1,14 @@
 use std::collections::HashSet;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{TE, TRAILER},
 };
 
 use super::{
-    connection_options, is_credential, is_framing, is_hop_by_hop, lists, remove_all, shows,
+    connection_options, is_credential, is_framing, is_hop_by_hop, lists, plain_name, remove_all,
+    shows,
 };
 use crate::service::{DEFAULT, Policy};
 
@@ -22,6 +24,23 @@ enum Fate {
 
 /// Who calls, from where, and what they would rather have asked.
 fn is_about_the_caller(name: &str) -> bool {
+    const PREFIXES: [&str; 15] = [
+        "x-forwarded-",
+        "cf-",
+        "client-cert",
+        "fly-",
+        "remote-",
+        "x-amzn-oidc-",
+        "x-appengine-",
+        "x-auth-request-",
+        "x-azure-",
+        "x-envoy-",
+        "x-goog-authenticated-user-",
+        "x-goog-iap-",
+        "x-ms-client-principal",
+        "x-ms-token-",
+        "x-ssl-client-",
+    ];
     matches!(
         name,
         "forwarded"
@@ -29,22 +48,22 @@ fn is_about_the_caller(name: &str) -> bool {
             | "via"
             | "origin"
             | "referer"
-            | "x-real-ip"
+            | "client-ip"
+            | "fastly-client-ip"
+            | "true-client-ip"
             | "x-client-ip"
             | "x-cluster-client-ip"
-            | "x-original-forwarded-for"
-            | "x-original-url"
-            | "x-original-host"
-            | "x-rewrite-url"
             | "x-host"
             | "x-http-method"
             | "x-http-method-override"
             | "x-method-override"
-            | "true-client-ip"
-            | "fastly-client-ip"
-            | "x-envoy-external-address"
-    ) || name.starts_with("x-forwarded-")
-        || name.starts_with("cf-")
+            | "x-original-forwarded-for"
+            | "x-original-host"
+            | "x-original-url"
+            | "x-real-ip"
+            | "x-remote-user"
+            | "x-rewrite-url"
+    ) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn fate_of_request(name: &str) -> Fate {
@@ -72,20 +91,19 @@ pub(crate) fn split_request(
     let mut passed = HeaderMap::with_capacity(headers.len());
     let mut taken = HeaderMap::new();
     let mut last = None;
-    for (name, value) in headers {
+    for (name, mut value) in headers {
         // Further values of a header come without its name.
         if let Some(name) = name {
             last = Some((fate(&name, policy, injected, &named), name));
         }
         let Some((fate, name)) = &last else { continue };
         match fate {
-            Fate::Pass if shows(value.as_bytes(), token) => {
-                taken.append(name.clone(), value);
-            }
-            Fate::Pass => {
+            Fate::Pass if !shows_anyhow(&value, token) => {
                 passed.append(name.clone(), value);
             }
-            Fate::Take => {
+            Fate::Pass | Fate::Take => {
+                // It is shown to the service, and may end up in a log of its.
+                value.set_sensitive(true);
                 taken.append(name.clone(), value);
             }
             Fate::Drop => {}
@@ -103,14 +121,7 @@ fn fate(
     injected: &HashSet<String>,
     named: &[HeaderName],
 ) -> Fate {
-    // Many servers read `x_api_key` as `x-api-key`.
-    let dashed;
-    let plain = if name.as_str().contains('_') {
-        dashed = name.as_str().replace('_', "-");
-        dashed.as_str()
-    } else {
-        name.as_str()
-    };
+    let plain = &*plain_name(name);
     let passes = || policy.pass_request.contains(name);
     match fate_of_request(plain) {
         _ if named.contains(name) => Fate::Drop,
@@ -118,6 +129,16 @@ fn fate(
         Fate::Take if passes() => Fate::Pass,
         fate => fate,
     }
+}
+
+/// As [`shows`], and behind the base64 of Basic.
+fn shows_anyhow(value: &HeaderValue, token: &str) -> bool {
+    let basic = || {
+        let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
+        let decoded = STANDARD.decode(encoded.trim()).ok()?;
+        Some(scheme.eq_ignore_ascii_case("basic") && shows(&decoded, token))
+    };
+    shows(value.as_bytes(), token) || basic().unwrap_or(false)
 }
 
 /// The caller's trailers are held to the same rules as its headers.
@@ -162,7 +183,13 @@ pub(crate) fn seal_request(headers: &mut HeaderMap) {
 }
 
 fn is_alias(one: &HeaderName, other: &HeaderName) -> bool {
+    let dash = |byte: u8| {
+        if byte.is_ascii_alphanumeric() {
+            byte
+        } else {
+            b'-'
+        }
+    };
     let (one, other) = (one.as_str(), other.as_str());
-    let dash = |byte: u8| if byte == b'_' { b'-' } else { byte };
     one.len() == other.len() && one.bytes().map(dash).eq(other.bytes().map(dash))
 }

@@ -7,7 +7,7 @@ use http::{
 };
 
 use super::{
-    connection_options, is_credential, is_framing, is_hop_by_hop, is_proxy_authentication, lists,
+    connection_options, is_credential, is_framing, is_hop_by_hop, is_proxy_authentication,
     remove_all,
 };
 use crate::service::{Policy, Used};
@@ -23,18 +23,26 @@ fn is_for_the_host(name: &str) -> bool {
             | "clear-site-data"
             | "service-worker-allowed"
             | "refresh"
+            | "accept-ch"
             | "nel"
+            | "set-login"
+            | "speculation-rules"
+            | "use-as-dictionary"
             | "report-to"
             | "reporting-endpoints"
             | "public-key-pins"
             | "public-key-pins-report-only"
-            | "x-sendfile"
+            | "edge-control"
+            | "surrogate-control"
             | "x-lighttpd-send-file"
             | "x-lighttpd-send-tempfile"
             | "x-reproxy-url"
             | "x-reproxy-file"
     ) || name.starts_with("access-control-")
         || name.starts_with("x-accel-")
+        || name.starts_with("x-litespeed-")
+        || name.starts_with("x-sendfile")
+        || name.ends_with("cdn-cache-control")
 }
 
 /// The framing of an answer that could be read in two ways (RFC 9112 §6.3), or that was not asked for.
@@ -55,13 +63,13 @@ pub(crate) fn clean_response(headers: &mut HeaderMap, policy: &Policy, used: &Us
     remove_from_response(headers, policy);
     if headers.contains_key(WWW_AUTHENTICATE) {
         retain_values(headers, WWW_AUTHENTICATE, |value| {
-            !(scheme_is(value, "ntlm") || scheme_is(value, "negotiate"))
+            !is_for_a_connection(value)
         });
     }
     redact(headers, used);
     keep_private(headers);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if headers.get(CONTENT_TYPE).is_some_and(is_active_content) {
+    if headers.get_all(CONTENT_TYPE).iter().any(is_active_content) {
         headers.append(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     }
 }
@@ -102,6 +110,7 @@ pub(crate) fn clean_trailers(trailers: &mut HeaderMap, used: &Used) {
 }
 
 fn redact(headers: &mut HeaderMap, used: &Used) {
+    remove_all(headers, |name| used.shows_in(name.as_str().as_bytes()));
     for (name, value) in headers.iter_mut() {
         if used.shows_in(value.as_bytes()) && *name != CONTENT_LENGTH {
             *value = HeaderValue::from_static("[redacted]");
@@ -109,13 +118,12 @@ fn redact(headers: &mut HeaderMap, used: &Used) {
     }
 }
 
-fn scheme_is(challenge: &HeaderValue, scheme: &str) -> bool {
-    let given = challenge
+/// Schemes that authenticate a connection, which others use after this caller. One of them spoils its whole list.
+fn is_for_a_connection(challenges: &HeaderValue) -> bool {
+    let mut words = challenges
         .as_bytes()
-        .split(|byte| *byte == b' ')
-        .next()
-        .unwrap_or_default();
-    given.trim_ascii().eq_ignore_ascii_case(scheme.as_bytes())
+        .split(|byte| !byte.is_ascii_alphanumeric());
+    words.any(|word| word.eq_ignore_ascii_case(b"ntlm") || word.eq_ignore_ascii_case(b"negotiate"))
 }
 
 fn retain_values(headers: &mut HeaderMap, name: HeaderName, keep: impl Fn(&HeaderValue) -> bool) {
@@ -164,9 +172,9 @@ fn keep_private(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, private);
 }
 
-/// Content that runs scripts when a browser opens it.
+/// Content that runs scripts when a browser opens it: HTML, and XML of any kind.
 fn is_active_content(content_type: &HeaderValue) -> bool {
-    ["text/html", "image/svg+xml", "application/xhtml+xml"]
-        .iter()
-        .any(|active| lists(content_type, active))
+    let text = content_type.as_bytes().to_ascii_lowercase();
+    let mut words = text.split(|byte| !byte.is_ascii_alphanumeric());
+    words.any(|word| matches!(word, b"html" | b"xhtml" | b"xml"))
 }
