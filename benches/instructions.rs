@@ -34,9 +34,9 @@ fn no_allocation() -> LibraryBenchmarkConfig {
 }
 
 #[library_benchmark]
-#[bench::forwarded(args = (4096, Scene::forwarded), setup = scene, config = at_most(24_700))]
-#[bench::forwarded_anew(args = (0, Scene::forwarded), setup = scene, config = at_most(52_500))]
-#[bench::refused(args = (4096, Scene::refused), setup = scene, config = at_most(31_900))]
+#[bench::forwarded(args = (4096, Scene::forwarded), setup = scene, config = at_most(27_800))]
+#[bench::forwarded_anew(args = (0, Scene::forwarded), setup = scene, config = at_most(55_400))]
+#[bench::refused(args = (4096, Scene::refused), setup = scene, config = at_most(32_500))]
 #[bench::outside_the_mount(args = (4096, Scene::outside), setup = scene, config = no_allocation())]
 fn one_request((mut scene, request): (Scene, Request<Body>)) -> (Scene, StatusCode) {
     let status = black_box(scene.call(black_box(request))).status();

@@ -15,7 +15,7 @@ pub enum ConfigError {
     /// A credential cannot be put into a header.
     #[error("credential: {0}")]
     Credential(&'static str),
-    /// Two services have the same name.
+    /// There is already a service of this name.
     #[error("service {0}: there is one of that name already")]
     DuplicateService(ServiceName),
     /// A header may not be let through.

@@ -12,7 +12,7 @@ use toml::Value;
 use crate::{
     Failure,
     section::{Refusal, Section},
-    source::Source,
+    source::{Source, reason},
 };
 
 /// A gateway file in which every key is known and of the right type. What it refers to is read in `setup.rs`.
@@ -49,11 +49,12 @@ const INJECT: &str = r#""bearer", { header = "NAME" }, { basic = "USER" } or { q
 const LISTEN: &str = r#"an address and a port, such as "127.0.0.1:8787""#;
 const SERVICES: &str = "a table [services.NAME]";
 const TARGET: &str = "https://HOST[:PORT][/PATH]";
+const PLAINTEXT_TARGET: &str = "http://HOST[:PORT][/PATH]";
 
 impl Config {
     pub(crate) fn read(file: &Path) -> Result<Self, Failure> {
         let text = fs::read_to_string(file)
-            .map_err(|problem| format!("{}: cannot be read ({problem})", file.display()))?;
+            .map_err(|problem| format!("{}: {}", file.display(), reason(&problem)))?;
         // Paths in the file are relative to the file.
         let folder = file.parent().unwrap_or(Path::new(""));
         Self::parse(&text, folder).map_err(|problem| problem.within(file))
@@ -61,6 +62,7 @@ impl Config {
 
     fn parse(text: &str, folder: &Path) -> Result<Self, Refusal> {
         let mut root = Section::root(text)?;
+        root.only(&["listen", "mount", "threads", "tls", "token", "services"])?;
         let config = Self {
             listen: root
                 .required_text("listen", LISTEN)?
@@ -89,7 +91,6 @@ impl Config {
         if config.services.is_empty() {
             return Err(root.refuse("services", SERVICES));
         }
-        root.end("listen, mount, threads, tls, token, services")?;
         Ok(config)
     }
 }
@@ -97,44 +98,50 @@ impl Config {
 impl Tls {
     fn parse(mut section: Section, folder: &Path) -> Result<Self, Refusal> {
         const PEM: &str = "the path of a PEM file";
-        let tls = Self {
+        section.only(&["cert", "key"])?;
+        Ok(Self {
             cert: folder.join(section.required_text("cert", PEM)?),
             key: folder.join(section.required_text("key", PEM)?),
-        };
-        section.end("cert, key")?;
-        Ok(tls)
+        })
     }
 }
 
 impl Token {
     fn parse(mut section: Section, folder: &Path) -> Result<Self, Refusal> {
-        let token = Self {
+        section.only(&["secret", "issuer", "audience"])?;
+        Ok(Self {
             secret: Source::parse(&mut section, "secret", folder)?,
             issuer: section.text("issuer", "a text")?,
             audience: section.text("audience", "a text")?,
-        };
-        section.end("secret, issuer, audience")?;
-        Ok(token)
+        })
     }
 }
 
 impl Upstream {
     fn parse(name: String, mut section: Section, folder: &Path) -> Result<Self, Refusal> {
+        section.only(&[
+            "target",
+            "inject",
+            "credential",
+            "allow_plaintext",
+            "ca_file",
+        ])?;
         let url = section.required_text("target", TARGET)?;
         let plaintext = section.flag("allow_plaintext")?;
-        let target = match (url.starts_with("http://"), plaintext) {
-            (true, false) => {
-                let expected = format!("{TARGET} (or http:// with allow_plaintext = true)");
-                return Err(section.refuse("target", expected));
-            }
-            (false, true) => {
-                return Err(section.refuse("allow_plaintext", "true only for an http:// target"));
-            }
-            (true, true) => Target::dangerous_plaintext(&url),
-            (false, false) => Target::new(&url),
+        if plaintext && url.starts_with("https://") {
+            return Err(section.refuse("allow_plaintext", "true only for an http:// target"));
+        }
+        if !plaintext && url.starts_with("http://") {
+            let expected = format!("{TARGET} (or http:// with allow_plaintext = true)");
+            return Err(section.refuse("target", expected));
+        }
+        let (target, expected) = if plaintext {
+            (Target::dangerous_plaintext(&url), PLAINTEXT_TARGET)
+        } else {
+            (Target::new(&url), TARGET)
         };
-        let target =
-            target.map_err(|problem| section.refuse("target", format!("{TARGET} ({problem})")))?;
+        let target = target
+            .map_err(|problem| section.refuse("target", format!("{expected} ({problem})")))?;
         let authority = url.parse().map(Uri::into_parts).ok();
         let upstream = Self {
             name,
@@ -151,7 +158,6 @@ impl Upstream {
         if plaintext && upstream.ca_file.is_some() {
             return Err(section.refuse("ca_file", "none for an http:// target"));
         }
-        section.end("target, inject, credential, allow_plaintext, ca_file")?;
         Ok(upstream)
     }
 }

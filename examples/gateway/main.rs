@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The first line of standard output is `listening on http://ADDR:PORT`. SIGTERM and Ctrl-C stop it after the requests
-//! under way; a second one does not wait for them. `RUST_LOG=info` shows on standard error why requests are refused.
+//! under way; a second one does not wait for them. `RUST_LOG=info` shows on standard error why requests are refused: a
+//! line each, so it is off by default.
 //!
 //! - `config.rs`: the file, key by key; `section.rs` reads its tables, `source.rs` its secrets
 //! - `setup.rs`: from the file to a `ProxyLayer`: start here to see the API in use
@@ -42,7 +43,10 @@ use crate::{config::Config, section::Refusal};
 type Failure = Box<dyn Error + Send + Sync>;
 
 const USAGE: &str = "usage: gateway FILE
-       gateway FILE token --sandbox ID [--session ID] [--expires-in 15m]";
+       gateway FILE token --sandbox ID [--session ID] [--expires-in 15m]
+
+The second prints a token for a sandbox. With RUST_LOG=info in the environment, the first says on standard error why
+it refuses a request; otherwise it says nothing about requests.";
 
 /// How long requests under way may take to finish once the gateway is told to stop.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments.as_slice() {
+        [.., "--help" | "-h"] => writeln!(io::stdout(), "{USAGE}").map_err(Failure::from),
         [file] if !file.starts_with('-') => run(Path::new(file)),
         [file, "token", options @ ..] => token(Path::new(file), options),
         _ => Err(USAGE.into()),
@@ -146,13 +151,17 @@ fn token(file: &Path, options: &[&str]) -> Result<(), Failure> {
                     .filter(|lifetime| (Duration::from_secs(1)..=DAY).contains(lifetime))
                     .ok_or("--expires-in: expected a time such as 90s, 15m or 24h, at most 24h")?;
             }
+            [option @ ("--sandbox" | "--session" | "--expires-in")] => {
+                return Err(format!("{option}: expected a value\n{USAGE}").into());
+            }
             _ => return Err(USAGE.into()),
         }
     }
+    let sandbox = sandbox.ok_or_else(|| format!("token: expected --sandbox ID\n{USAGE}"))?;
     let issuer = Config::read(file)?
         .issuer()
         .map_err(|problem| problem.within(file))?;
-    let mut draft = issuer.issue(sandbox.ok_or(USAGE)?).expires_in(lifetime);
+    let mut draft = issuer.issue(sandbox).expires_in(lifetime);
     if let Some(session) = session {
         draft = draft.session(session);
     }

@@ -1,6 +1,7 @@
-use std::{fmt, path::Path};
+use std::{fmt, ops::Range, path::Path};
 
-use toml::{Table, Value};
+use serde::Deserialize;
+use toml::{Deserializer, Table, Value};
 
 use crate::Failure;
 
@@ -33,7 +34,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// A table of the file, from which keys are taken one by one: those left over are unknown.
+/// A table of the file, from which keys are taken one by one.
 pub(crate) struct Section {
     path: String,
     table: Table,
@@ -42,16 +43,24 @@ pub(crate) struct Section {
 impl Section {
     /// The file as a whole.
     pub(crate) fn root(text: &str) -> Result<Self, Refusal> {
-        match text.parse() {
-            Ok(table) => Ok(Self {
-                path: String::new(),
-                table,
-            }),
-            // The parser's own message quotes the line.
-            Err(problem) => {
-                let before = problem.span().and_then(|span| text.get(..span.start));
-                let line = before.map_or(0, |before| before.matches('\n').count()) + 1;
-                Err(Refusal::new(format!("line {line}"), "TOML"))
+        // A problem shown as a whole quotes the line; the parser's reasons by themselves are fixed texts.
+        let parsed = Deserializer::parse(text)
+            .map_err(|problem| not_toml(text, problem.span(), problem.message()))?;
+        let table = Table::deserialize(parsed)
+            .map_err(|problem| not_toml(text, problem.span(), "a value out of range"))?;
+        Ok(Self {
+            path: String::new(),
+            table,
+        })
+    }
+
+    /// Refuses keys other than these. It comes before all else: a key that seems missing may be a misspelt one.
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), Refusal> {
+        match self.table.keys().find(|key| !known.contains(&key.as_str())) {
+            None => Ok(()),
+            Some(key) => {
+                let known = known.join(", ");
+                Err(self.refuse(key, format!("no such key, only {known}")))
             }
         }
     }
@@ -121,12 +130,10 @@ impl Section {
             })
             .collect()
     }
+}
 
-    /// Refuses what was not taken.
-    pub(crate) fn end(self, known: &str) -> Result<(), Refusal> {
-        match self.table.keys().next() {
-            None => Ok(()),
-            Some(key) => Err(self.refuse(key, format!("no such key, only {known}"))),
-        }
-    }
+fn not_toml(text: &str, place: Option<Range<usize>>, reason: &str) -> Refusal {
+    let before = place.and_then(|place| text.get(..place.start));
+    let line = before.map_or(0, |before| before.matches('\n').count()) + 1;
+    Refusal::new(format!("line {line}"), format!("TOML ({reason})"))
 }

@@ -7,12 +7,13 @@ use rustls::{
 };
 use sallygate::{Client, ConfigError, Credential, Issuer, JwtVerifier, ProxyLayer, Service};
 use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
 
 use crate::{
     config::{Config, Tls, Token, Upstream},
     outbound::Outbound,
     section::Refusal,
-    source::Source,
+    source::{Source, unreadable},
     watch::Watched,
 };
 
@@ -72,12 +73,7 @@ impl Config {
             let Some(file) = &upstream.ca_file else {
                 continue;
             };
-            let pem = fs::read(file).map_err(|problem| {
-                Refusal::new(
-                    &key,
-                    format!("a file that can be read ({})", problem.kind()),
-                )
-            })?;
+            let pem = fs::read(file).map_err(|problem| unreadable(&key, file, &problem))?;
             let client = Client::new()
                 .add_root_certificates(pem)
                 .map_err(|problem| {
@@ -95,12 +91,17 @@ impl Config {
 
 impl Tls {
     fn acceptor(&self) -> Result<TlsAcceptor, Refusal> {
-        let certificates = CertificateDer::pem_file_iter(&self.cert)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        let pem =
+            fs::read(&self.cert).map_err(|problem| unreadable("tls.cert", &self.cert, &problem))?;
+        let certificates = CertificateDer::pem_slice_iter(&pem)
+            .collect::<Result<Vec<_>, _>>()
             .ok()
             .filter(|certificates| !certificates.is_empty())
             .ok_or_else(|| Refusal::new("tls.cert", "a file of certificates in PEM"))?;
-        let key = PrivateKeyDer::from_pem_file(&self.key)
+        let pem = fs::read(&self.key)
+            .map(Zeroizing::new)
+            .map_err(|problem| unreadable("tls.key", &self.key, &problem))?;
+        let key = PrivateKeyDer::from_pem_slice(&pem)
             .map_err(|_| Refusal::new("tls.key", "a file with a private key in PEM"))?;
         let mut server =
             ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

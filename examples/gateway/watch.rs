@@ -3,7 +3,10 @@ use std::{io, path::PathBuf, thread, time::Duration};
 use sallygate::Credential;
 use zeroize::Zeroizing;
 
-use crate::{say, source::read_file};
+use crate::{
+    say,
+    source::{read_file, reason},
+};
 
 /// How often key files are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -45,7 +48,7 @@ impl Watched {
                 }
                 Err(problem) => Some(problem.to_string()),
             },
-            Err(problem) => Some(problem.kind().to_string()),
+            Err(problem) => Some(reason(&problem)),
         };
         if problem != self.problem {
             if let Some(problem) = &problem {

@@ -2,8 +2,8 @@
 //!
 //! A [`Credential`] becomes a header value only through a [`Context`], which exists only for a caller whose token
 //! was verified. The values it gives are marked sensitive, so `Debug` hides them and HTTP/2 keeps them out of its
-//! tables; what the service was given is remembered, and an upstream that sends it back in a header is redacted.
-//! Its memory is wiped when the last copy goes.
+//! tables. What a service was given is remembered for the length of the request, and a header of the answer that shows
+//! it is redacted. Its memory is wiped when the last copy goes.
 //!
 //! # Example
 //!
@@ -78,11 +78,11 @@ impl Credential {
         Ok(())
     }
 
-    /// The key as a header value, as it is: for `x-api-key` and its kind.
+    /// The key itself as a header value, for headers such as `x-api-key`.
     ///
     /// # Errors
     ///
-    /// Never yet; sources of keys that can fail will.
+    /// Never for a key in memory.
     pub fn header(&self, ctx: &Context) -> Result<HeaderValue, TransformError> {
         Ok(self.use_in(ctx).raw.clone())
     }
@@ -91,7 +91,7 @@ impl Credential {
     ///
     /// # Errors
     ///
-    /// Never yet; sources of keys that can fail will.
+    /// Never for a key in memory.
     pub fn bearer(&self, ctx: &Context) -> Result<HeaderValue, TransformError> {
         Ok(self.use_in(ctx).bearer.clone())
     }

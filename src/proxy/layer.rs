@@ -48,8 +48,8 @@ impl<C> ProxyLayer<C> {
     ///
     /// # Errors
     ///
-    /// When the name breaks the grammar of [`ServiceName`](crate::service::ServiceName), there is a service of that name, or its target is not
-    /// among its targets.
+    /// When the name breaks the grammar of [`ServiceName`](crate::service::ServiceName), there is already a service of
+    /// that name, or its target is not among its targets.
     pub fn service(self, name: &str, config: impl ServiceConfig) -> Result<Self, ConfigError> {
         self.handle().add(name, config, false)?;
         Ok(self)
@@ -99,12 +99,12 @@ impl<C> ProxyLayer<C> {
         self
     }
 
-    /// Says under which origin callers see the proxy, `https://gate.example.com`, for references in answers
-    /// (`Location`, `Link`). Defaults to leaving it out: they then begin with the mount.
+    /// Sets the origin under which callers see the proxy, `https://gate.example.com`, for references in answers
+    /// (`Location`, `Link`). Defaults to none: references then begin with the mount.
     ///
     /// # Errors
     ///
-    /// When it is more or less than scheme, host and port.
+    /// When it is anything but scheme, host and port.
     pub fn public_origin(mut self, origin: &str) -> Result<Self, ConfigError> {
         Arc::make_mut(&mut self.gate).set_public_origin(origin)?;
         Ok(self)

@@ -1,24 +1,25 @@
 //! The proxy door: `{mount}/{service}/…` with a token, for code in a sandbox.
 //!
 //! [`ProxyLayer`] goes around an application; everything outside its mount falls through, untouched.
-//! [`ProxyLayer::into_service`] makes the same thing without an application.
+//! [`ProxyLayer::into_service`] makes a service of its own of it, without an application, and
+//! [`ProxyLayer::into_nested_service`] one for routers that strip the mount.
 //!
 //! # What happens to a request
 //!
-//! 1. **Route**: mount, service name and rest are told apart on the raw path.
+//! 1. **Route**: the raw path is divided into mount, service name and rest.
 //! 2. **Path and header check**: what two parsers could read differently is refused.
 //! 3. **Extract**: the service finds the token.
 //! 4. **Verify**: the verifier accepts the token, or the answer is 401.
-//! 5. **Authorize**: does the service exist, does it take this method and path.
-//! 6. **Sanitize**: the token and everything that says who calls are taken out.
+//! 5. **Authorize**: the service must exist and take this method, path and length of body.
+//! 6. **Sanitize**: the token, other credentials and everything that says who calls are taken out.
 //! 7. **Join**: target, base path, rest and query are put together byte for byte.
 //! 8. **Transform**: the service puts the credential in, or answers.
 //! 9. **Origin check**: the request still goes to one of the service's own targets.
 //! 10. **Upstream**: the outbound service sends it; bodies stream both ways.
 //! 11. **Sanitize the answer**.
 //!
-//! A request that stops on the way is answered with a JSON body `{"error", "code", "requestId"}`. What the caller may
-//! know is in there; why it stopped is in the response's extensions, as a [`Rejection`], and in a `tracing` event.
+//! A request that stops on the way is answered with a JSON body `{"error", "code", "requestId"}`, which holds what the
+//! caller may know. Why it stopped is in the response's extensions, as a [`Rejection`], and in a `tracing` event.
 //!
 //! # Example
 //!

@@ -15,17 +15,18 @@ use crate::{
 
 /// The answer to a request that stopped here, and why it stopped.
 ///
-/// Found in the extensions of the response, by layers outside the proxy. The caller sees status and code only.
+/// Layers outside the proxy find it in the extensions of the response. The caller sees only status and code.
 ///
 /// # Example
 ///
-/// What a service's `transform` gave as the cause is in no log; a layer outside may look at it.
+/// The cause that a service's `transform` gave is in no log; a layer outside may look at it.
 ///
 /// ```
+/// use axum::{body::Body, middleware::map_response};
 /// use http::Response;
 /// use sallygate::proxy::{Reason, Rejection};
 ///
-/// fn inspect<B>(response: Response<B>) -> Response<B> {
+/// async fn inspect(response: Response<Body>) -> Response<Body> {
 ///     if let Some(rejection) = response.extensions().get::<Rejection>() {
 ///         if let Reason::Transform(error) = rejection.reason() {
 ///             eprintln!("{}: {:?}", rejection.request_id(), error.cause().map(ToString::to_string));
@@ -33,7 +34,8 @@ use crate::{
 ///     }
 ///     response
 /// }
-/// let app: axum::Router = axum::Router::new().layer(axum::middleware::map_response(inspect::<axum::body::Body>));
+/// // outside the proxy: added after it
+/// let app: axum::Router = axum::Router::new().layer(map_response(inspect));
 /// ```
 #[derive(Debug, Clone)]
 pub struct Rejection {
@@ -49,13 +51,13 @@ pub struct Rejection {
 pub enum Reason {
     /// The caller's body broke off or was malformed.
     BodyBroken,
-    /// The body is over the limit.
+    /// The body is over the proxy's limit or the service's.
     BodyTooLarge,
-    /// A header is duplicated or malformed that must not be.
+    /// A header that matters to framing, routing or credentials is duplicated or malformed.
     Header(&'static str),
     /// Too many headers, or too large.
     HeadersTooLarge,
-    /// The request came back to this proxy.
+    /// The request has been through this proxy before.
     Loop,
     /// The method is excluded, by HTTP or by the service's policy.
     Method,
@@ -65,7 +67,7 @@ pub enum Reason {
     Panic,
     /// The path could be read in two ways.
     Path(PathProblem),
-    /// The service's policy does not have this path.
+    /// The service's policy leaves this path out.
     PathNotAllowed,
     /// There is no such service.
     ServiceUnknown,
@@ -73,11 +75,11 @@ pub enum Reason {
     Token(TokenError),
     /// Something stands where another service takes its token, and nothing where this one does.
     TokenElsewhere,
-    /// Nothing stands where a token should.
+    /// Nothing stands where any service takes its token.
     TokenMissing,
     /// The service's `transform` failed.
     Transform(TransformError),
-    /// A WebSocket upgrade, which cannot be had here.
+    /// A WebSocket upgrade, which is not supported.
     Upgrade,
     /// The upstream could not be asked, or did not answer.
     Upstream(UpstreamError),

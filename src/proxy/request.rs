@@ -145,10 +145,10 @@ pub(super) fn guard(
 
 /// The target's origin, its base path, and what the caller asked for below it. Nothing is resolved.
 pub(super) fn join(target: &Target, below: &Uri) -> Result<Uri, Reason> {
-    let (path, query) = (below.path(), below.query());
-    let joined = match (path, target.prefix()) {
-        ("/", _) => path_and_query(&[target.base().path()], query)?,
-        (_, prefix) => path_and_query(&[prefix, path], query)?,
+    let joined = match (below.path(), target.prefix(), below.path_and_query()) {
+        ("/", ..) => path_and_query(&[target.base().path()], below.query())?,
+        (_, "", Some(whole)) => whole.clone(),
+        (path, prefix, _) => path_and_query(&[prefix, path], below.query())?,
     };
     let mut parts = uri::Parts::default();
     parts.scheme = Some(target.scheme().clone());

@@ -11,7 +11,7 @@ use crate::{
 
 /// An API that callers reach through the proxy.
 ///
-/// Three methods must be written. `validate` only *extracts* the token; the proxy verifies it. What `transform` sees
+/// Three methods are required. `validate` only *extracts* the token; the proxy verifies it. What `transform` sees
 /// is the outgoing request: its URI already that of the target, the caller's token and identity already out.
 ///
 /// See the [module docs](crate::service) for an example.
@@ -28,8 +28,9 @@ pub trait ServiceConfig: Send + Sync + 'static {
 
     /// Puts the credential in, or answers.
     ///
-    /// Headers about the connection, `Host` and `Content-Length` are not its business: what it sets of them is
-    /// dropped. A URI that leaves the service's [`targets`](Self::targets) is answered with 502.
+    /// `Host`, `Content-Length` and headers about the connection are decided after it: what it sets of them is dropped.
+    /// A URI that leaves the service's [`targets`](Self::targets) is answered with 502. There is no limit on how long it
+    /// may take: a tower time-out outside the proxy sets one.
     ///
     /// # Errors
     ///
@@ -78,7 +79,7 @@ impl From<Response<Body>> for Outcome {
 /// Why a service did not transform a request.
 ///
 /// The caller learns the status of its kind; the cause stays in the response's extensions, for layers outside.
-/// `?` makes one of any error, with status 502.
+/// `?` turns any error into one with status 502.
 ///
 /// # Example
 ///
@@ -143,7 +144,7 @@ impl TransformError {
         }
     }
 
-    /// There is no credential to be had now: 503, and the caller is told to come back.
+    /// The credential is not available now: 503, and the caller is told to come back.
     #[must_use]
     pub const fn unavailable() -> Self {
         Self {
@@ -171,7 +172,7 @@ impl TransformError {
         }
     }
 
-    /// What happened, if it was said. It may hold anything: mind where it is written.
+    /// What happened, if it was given. It may hold anything, secrets included: take care where you write it.
     #[must_use]
     pub fn cause(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
         self.cause.as_ref().map(|cause| &***cause)
@@ -193,7 +194,7 @@ impl fmt::Debug for TransformError {
     }
 }
 
-/// Shows the kind, never the cause. (It is no `std::error::Error`, so that `?` can make one of any error.)
+/// Shows the kind, never the cause. (Not a `std::error::Error`, so that `?` can turn any error into one.)
 impl fmt::Display for TransformError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {

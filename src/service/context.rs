@@ -18,7 +18,7 @@ use crate::{
 
 /// What a service is told about the request it transforms.
 ///
-/// There is none without a verified token, and no credential without one of these.
+/// It exists only for a verified token, and a credential can be used only with it.
 pub struct Context {
     claims: Verified<Arc<Claims>>,
     service: ServiceName,
@@ -83,7 +83,8 @@ impl Context {
         self.caller.uri.path()
     }
 
-    /// The caller's headers that were taken out of the request, its token among them. Never send them on.
+    /// The caller's headers that were taken out of the request, its token among them, marked sensitive. Never send
+    /// them on.
     #[must_use]
     pub fn taken_headers(&self) -> &HeaderMap {
         &self.caller.headers
@@ -134,22 +135,28 @@ impl fmt::Debug for Context {
     }
 }
 
-/// The id of one request: 32 hexadecimal digits without a meaning, the same nowhere else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RequestId(u64, u64);
+/// The id of one request: 32 hexadecimal digits, unique and without a meaning.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestId(u64);
 
 impl RequestId {
     pub(crate) fn next() -> Self {
-        // Hashed under a secret seed: the ids do not tell how many requests there were.
-        static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        Self(SEED.hash_one((count, 0_u8)), SEED.hash_one((count, 1_u8)))
+        Self(COUNT.fetch_add(1, Ordering::Relaxed))
     }
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}{:016x}", self.0, self.1)
+        // Hashed under a secret seed: the ids do not tell how many requests there were.
+        static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        let (high, low) = (SEED.hash_one((self.0, 0_u8)), SEED.hash_one((self.0, 1_u8)));
+        write!(f, "{high:016x}{low:016x}")
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }

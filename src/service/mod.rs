@@ -1,4 +1,4 @@
-//! What an embedder says about an API: where it is, where its clients put their key, how the real one gets in.
+//! What an embedder says about an API: where it is, where its clients put their key, and how the real one gets in.
 //!
 //! [`Service`] covers the common places; [`ServiceConfig`] is for real logic.
 //!

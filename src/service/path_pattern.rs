@@ -4,8 +4,8 @@ use crate::{ConfigError, upstream::path};
 
 /// Paths below a service: `/v1/models`, `/repos/acme/**`, `/users/*/keys`.
 ///
-/// Compared segment by segment, byte for byte, with what the caller sent behind the service name. `*` stands for
-/// one segment, without an encoded slash in it; `**`, at the end only, for any number of them, none included.
+/// Compared segment by segment, byte for byte, with what the caller sent after the service name. `*` stands for
+/// one segment, without an encoded slash in it; `**`, at the end only, for any number of segments, or none.
 ///
 /// # Example
 ///

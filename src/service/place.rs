@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::{ConfigError, extract, upstream::headers};
 
-/// Where a key stands in a request: the credential upstream, or the token that a caller puts in its stead.
+/// Where a key stands in a request: the credential upstream, or the token that a caller sends instead.
 ///
 /// # Example
 ///

@@ -50,8 +50,8 @@ impl Policy {
         }
     }
 
-    /// Answers 405 to any other method. Compared byte for byte: `get` is not `GET`, and `GET` does not bring `HEAD`
-    /// along. Defaults to all.
+    /// Answers 405 to any other method. Compared byte for byte: `get` is not `GET`, and `GET` does not include `HEAD`.
+    /// Defaults to all.
     #[must_use]
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.methods = Some(methods.into_iter().collect());
@@ -73,8 +73,8 @@ impl Policy {
         self
     }
 
-    /// Says where `transform` puts the credential, so that nothing the caller puts there, or under a spelling with
-    /// `_` for `-`, gets past. [`Service`](crate::Service) says it by itself.
+    /// Says where `transform` puts the credential, so that nothing the caller puts there, under whatever spelling of the
+    /// name, gets past. [`Service`](crate::Service) does this by itself.
     ///
     /// Without it, a caller's own value reaches `transform`, and the upstream wherever `transform` does not replace it.
     /// A header that one service injects to is taken out of the requests to all.
@@ -84,8 +84,8 @@ impl Policy {
         self
     }
 
-    /// Lets these request headers through, which are removed otherwise: `Cookie`, `Origin`, `Referer`, … A token in
-    /// one of them is removed all the same. Defaults to none.
+    /// Lets these request headers through, which are otherwise removed: `Cookie`, `Origin`, `Referer`, … One that shows
+    /// the token is removed all the same. Defaults to none.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Policy {
         Ok(self)
     }
 
-    /// Lets these response headers through, which are removed otherwise: `Set-Cookie`, `Access-Control-*`, …
+    /// Lets these response headers through, which are otherwise removed: `Set-Cookie`, `Access-Control-*`, …
     /// Defaults to none.
     ///
     /// # Errors

@@ -109,11 +109,11 @@ impl Service {
         }
     }
 
-    /// Lets a closure do what [`ServiceConfig::transform`] does. It is a synchronous one: to wait for something, implement
-    /// [`ServiceConfig`].
+    /// Lets a closure do what [`ServiceConfig::transform`] does. The closure cannot wait: to read a body or ask a store,
+    /// implement [`ServiceConfig`].
     ///
-    /// The token is looked for in `Authorization: Bearer`; see [`accept`](Self::accept). Where the closure puts a
-    /// key is said with [`Policy::injects`].
+    /// The token is looked for in `Authorization: Bearer`, and where [`accept`](Self::accept) adds. Say with
+    /// [`Policy::injects`] where the closure puts a key.
     #[must_use]
     pub fn from_fn<F>(target: Target, transform: F) -> Self
     where

@@ -10,7 +10,7 @@ use crate::{ConfigError, upstream::path};
 /// An upstream's origin and base path: `https://host[:port][/path]`.
 ///
 /// Nothing a caller sends can change either: request URIs are put together from a target's own scheme and
-/// authority, never resolved against it. A call to the service itself, with or without a slash behind its name, goes
+/// authority, never resolved against it. A call to the service itself, with or without a slash after its name, goes
 /// to the base path as it is written here.
 ///
 /// # Example

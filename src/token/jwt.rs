@@ -70,7 +70,7 @@ impl JwtVerifier {
         })
     }
 
-    /// Also accepts tokens signed with this secret: the one before, until the last token signed with it has expired.
+    /// Also accepts tokens signed with this secret: the old one, after a change, until its last token has expired.
     ///
     /// # Errors
     ///

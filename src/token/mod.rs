@@ -8,12 +8,12 @@
 //!
 //! 1. At most 8 KiB, three parts, strict base64url without padding.
 //! 2. Signed with the secret; `alg` is `HS256`, `typ` absent or `JWT`, no `crit`.
-//! 3. `sandboxId` a non-empty string, `iat` and `exp` whole numbers, `sessionId` a string if there.
-//!    `sub`, if there, names the same sandbox.
+//! 3. `sandboxId` a non-empty string, `iat` and `exp` whole numbers, `sessionId` a string if present.
+//!    `sub`, if present, names the same sandbox.
 //! 4. Not expired, to the second; `iat` and `nbf` not in the future by more than 5 s; `exp - iat` within the
 //!    maximum lifetime (24 h unless set otherwise).
-//! 5. `iss` and `aud` as configured: both must be there and match when they are set, and a token with an `aud`
-//!    is refused where none is.
+//! 5. `iss` and `aud` as configured: one that is set must be present and match, and a token with an `aud` is refused
+//!    where none is set.
 //! 6. No `grants`: this version cannot enforce them, so it does not accept them.
 //!
 //! # Example

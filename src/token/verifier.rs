@@ -6,7 +6,8 @@ use crate::token::Claims;
 
 /// Decides whether a token is good, and what it says.
 ///
-/// The proxy checks the expiry of what comes back once more, on every request, whoever made it.
+/// Whatever comes back, the proxy checks the expiry itself, on every request. There is no limit on how long `verify` may
+/// take: a tower time-out outside the proxy sets one.
 ///
 /// See the [module docs](crate::token) for an example.
 #[async_trait]
@@ -28,26 +29,26 @@ pub trait Verifier: Send + Sync + 'static {
     async fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<Claims>, TokenError>;
 }
 
-/// Why a token was refused. For the operator's eyes: the caller is told none of it.
+/// Why a token was refused. For the operator: the caller is told none of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// The header asks for another algorithm than the key is for.
+    /// The header names an algorithm that the key is not for.
     #[error("wrong algorithm")]
     Algorithm,
-    /// `aud` is missing, malformed, for someone else, or there although none is configured.
+    /// `aud` is missing, malformed, for someone else, or present although none is configured.
     #[error("wrong audience")]
     Audience,
     /// A claim is missing, has the wrong type, or contradicts another.
     #[error("bad claim")]
     Claim,
-    /// The time in `exp` has come.
+    /// The time in `exp` has passed.
     #[error("expired")]
     Expired,
     /// The token is restricted by `grants`, which this version does not enforce.
     #[error("restricted by grants")]
     Grants,
-    /// `iss` is missing, malformed or another.
+    /// `iss` is missing, malformed or not the one demanded.
     #[error("wrong issuer")]
     Issuer,
     /// `exp - iat` is over the maximum, or negative.
@@ -62,7 +63,7 @@ pub enum TokenError {
     /// The signature was made with none of the keys in use.
     #[error("bad signature")]
     Signature,
-    /// Longer than any token is.
+    /// Longer than a token may be.
     #[error("too long")]
     TooLong,
     /// The header names another kind of token, or an extension that must be understood.
@@ -78,7 +79,7 @@ pub enum TokenError {
 
 /// Proof that a verifier accepted the token these claims came from.
 ///
-/// Only [`verify`] makes one, and without one no [`Context`](crate::Context) and so no credential can be had.
+/// Only [`verify`] makes one, and without one there is no [`Context`](crate::Context), so no credential can be used.
 #[derive(Debug)]
 pub(crate) struct Verified<T>(T);
 

@@ -7,13 +7,13 @@ use tower::{BoxError, load_shed, timeout};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpstreamError {
-    /// The answer was no HTTP, or was framed in a way that could be read differently.
+    /// The answer was not HTTP, or was framed in a way that could be read differently.
     #[error("broken answer")]
     Broken,
     /// The connection ended before the answer.
     #[error("closed")]
     Closed,
-    /// No connection could be had: refused, unreachable, no such name, or TLS.
+    /// No connection could be made: refused, unreachable, no such name, or a TLS handshake that broke off.
     #[error("no connection")]
     Connect,
     /// The outbound service failed in a way not known here.
@@ -25,7 +25,7 @@ pub enum UpstreamError {
     /// No answer in time.
     #[error("timed out")]
     Timeout,
-    /// The other side is not who it should be, or does not speak TLS.
+    /// The certificate does not verify, or the other side does not speak TLS.
     #[error("no TLS")]
     Tls,
 }

@@ -88,7 +88,7 @@ impl Rewrite<'_> {
         let below = path.strip_prefix(self.target.prefix());
         match below.filter(|below| below.is_empty() || below.starts_with(['/', '?', '#'])) {
             Some(below) => Some(format!("{}{below}", self.public)),
-            // Outside the base path, so not to be had through the proxy; but never a path of the host application.
+            // Outside the base path, so not reachable through the proxy; but never a path of the host application.
             None => Some(format!(
                 "{}://{}{path}",
                 self.target.scheme(),

@@ -1,6 +1,7 @@
 //! The gateway example, run as its users run it: a process, a file, and clients that know nothing of it.
 
 mod clients;
+mod command_line;
 #[cfg(target_os = "linux")]
 mod memory;
 mod process;
@@ -127,6 +128,47 @@ async fn each_form_of_inject_swaps_the_token_for_the_key_in_its_place() {
 }
 
 #[tokio::test]
+async fn why_a_request_is_refused_is_said_on_request_and_in_one_line() {
+    let site = Site::new().await;
+    let token = site.token(TOKEN).await;
+    let forged = format!("{token}x");
+    for level in [None, Some("off"), Some("info")] {
+        let mut command = site.command(&site.file(&site.up()));
+        match level {
+            None => command.env_remove("RUST_LOG"),
+            Some(level) => command.env("RUST_LOG", level),
+        };
+        let gateway = site.start_command(command).await;
+        let url = gateway.url.clone();
+        let path = "/proxy/up/private-path?q=private-query";
+        assert_eq!(gateway.get(path, &token).await.status, 200);
+        let answer = gateway.get(path, &forged).await;
+        assert_eq!(answer.status, 401);
+        let body: serde_json::Value = serde_json::from_str(answer.text()).unwrap();
+        let id = body["requestId"].as_str().unwrap();
+
+        let log = gateway.stop().await;
+        if level != Some("info") {
+            assert_eq!(log, "", "{level:?}");
+            continue;
+        }
+        assert_eq!(log.lines().count(), 1, "{log}");
+        for said in [
+            r#"code="PROXY_TOKEN_INVALID""#,
+            "status=401",
+            "reason=token: bad signature",
+            &format!("request_id={id}"),
+            r#"service="up""#,
+        ] {
+            assert!(log.contains(said), "{said}\n{log}");
+        }
+        for unsaid in ["private-", "Bearer", &url] {
+            assert!(!log.contains(unsaid), "{unsaid}\n{log}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_key_file_that_changes_is_taken_over_and_a_bad_one_is_not() {
     let site = Site::new().await;
     let file = site.write("up.key", &format!("{}\n", site.key));
@@ -156,9 +198,7 @@ async fn a_key_file_that_changes_is_taken_over_and_a_bad_one_is_not() {
     assert!(site.upstream.last().head.contains(&new));
 
     fs::remove_file(file).unwrap();
-    gateway
-        .until_said("the old key stays (entity not found)")
-        .await;
+    gateway.until_said("the old key stays (no such file)").await;
     assert_eq!(gateway.get("/proxy/up/a", &token).await.status, 200);
     assert!(site.upstream.last().head.contains(&new));
     assert!(gateway.is_running());

@@ -78,7 +78,7 @@ fn fate_of_request(name: &str) -> Fate {
 
 /// Splits the caller's headers into those that travel on and those that were taken out.
 pub(crate) fn split_request(
-    headers: HeaderMap,
+    mut headers: HeaderMap,
     policy: &Policy,
     injected: &HashSet<String>,
     token: &str,
@@ -88,10 +88,13 @@ pub(crate) fn split_request(
         .get_all(TE)
         .iter()
         .any(|value| lists(value, "trailers"));
-    let mut passed = HeaderMap::with_capacity(headers.len());
+    // Drained and filled again rather than made anew: hyper keeps the maps of a connection and hands them round, so
+    // one that is large enough stays large enough.
+    let fields: Vec<_> = headers.drain().collect();
+    let mut passed = headers;
     let mut taken = HeaderMap::new();
     let mut last = None;
-    for (name, mut value) in headers {
+    for (name, mut value) in fields {
         // Further values of a header come without its name.
         if let Some(name) = name {
             last = Some((fate(&name, policy, injected, &named), name));

@@ -174,7 +174,13 @@ fn keep_private(headers: &mut HeaderMap) {
 
 /// Content that runs scripts when a browser opens it: HTML, and XML of any kind.
 fn is_active_content(content_type: &HeaderValue) -> bool {
-    let text = content_type.as_bytes().to_ascii_lowercase();
-    let mut words = text.split(|byte| !byte.is_ascii_alphanumeric());
-    words.any(|word| matches!(word, b"html" | b"xhtml" | b"xml"))
+    let active = |word: &[u8]| {
+        ["html", "xhtml", "xml"]
+            .iter()
+            .any(|kind| word.eq_ignore_ascii_case(kind.as_bytes()))
+    };
+    content_type
+        .as_bytes()
+        .split(|byte| !byte.is_ascii_alphanumeric())
+        .any(active)
 }

@@ -248,6 +248,15 @@ impl Gateway {
             sleep(Duration::from_millis(5)).await;
         }
     }
+
+    /// All that it has said on standard error, once it has stopped.
+    pub(super) async fn stop(mut self) -> String {
+        self.signal("TERM");
+        assert_eq!(self.exit().await.code(), Some(0));
+        let reader = self.reader.take().unwrap();
+        spawn_blocking(|| reader.join()).await.unwrap().unwrap();
+        self.log.borrow().clone()
+    }
 }
 
 impl Drop for Gateway {
@@ -289,7 +298,7 @@ fn kill(signal: &str, id: u32) -> ExitStatus {
 }
 
 /// Builds the example, in the profile that these tests are built in.
-fn gateway() -> &'static PathBuf {
+pub(super) fn gateway() -> &'static PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         let exe = env::current_exe().unwrap();

@@ -1,4 +1,4 @@
-//! Files and command lines that are refused: each message has the file, the key and what was expected, and no value.
+//! Files that are refused: each message has the file, the key and what was expected, and no value.
 
 use super::{
     TOKEN,
@@ -17,10 +17,13 @@ async fn a_bad_file_is_refused_by_key_and_expectation_and_never_by_value() {
     let no_source = r#"expected { env = "NAME" } or { file = "PATH" }"#;
     let inject = r#"inject: expected "bearer", { header = "NAME" }, { basic = "USER" } or { query = "NAME" }"#;
     let https = "https://HOST[:PORT][/PATH]";
+    let http = "http://HOST[:PORT][/PATH]";
+    let token = "[token]\nsecret = { env = \"PROXY_JWT_SECRET\" }\n";
+    let missing = site.folder.join("none.key").display().to_string();
     let of = |name: &str, value: &str| format!("{name} = {value}\n");
-    let credential = "credential = { env = \"MY_API_KEY\" }\n";
     let plaintext = "allow_plaintext = true\n";
     let bearer = "inject = \"bearer\"\n";
+    let credential = "credential = { env = \"MY_API_KEY\" }\n";
     let token_secret = "secret = { env = \"PROXY_JWT_SECRET\" }\n";
 
     // What to replace in the good file, with what, and what is said about it.
@@ -37,7 +40,7 @@ async fn a_bad_file_is_refused_by_key_and_expectation_and_never_by_value() {
             format!("token.secret: {no_source}"),
         ),
         (
-            "[token]\n",
+            token,
             String::new(),
             "token: expected a table [token]".into(),
         ),
@@ -116,6 +119,11 @@ async fn a_bad_file_is_refused_by_key_and_expectation_and_never_by_value() {
             upstream("methods: expected no such key, only target,"),
         ),
         (
+            "credential",
+            "credentail".into(),
+            upstream("credentail: expected no such key, only target, inject, credential,"),
+        ),
+        (
             "{ env = \"MY_API_KEY\" }",
             "{ environment = \"A\" }".into(),
             upstream("credential.environment: expected no such key, only env, file"),
@@ -134,17 +142,45 @@ async fn a_bad_file_is_refused_by_key_and_expectation_and_never_by_value() {
         (
             "{ env = \"MY_API_KEY\" }",
             key.into(),
-            "line 9: expected TOML".into(),
+            "line 9: expected TOML (string values must be quoted, expected literal string)".into(),
+        ),
+        (
+            credential,
+            format!("{key}\n"),
+            "line 9: expected TOML (key with no value, expected `=`)".into(),
+        ),
+        (
+            "threads = 2",
+            format!("threads = {}", "7".repeat(30)),
+            "line 2: expected TOML (a value out of range)".into(),
+        ),
+        (
+            "[services.up]",
+            format!("{token}[services.up]"),
+            "line 5: expected TOML (duplicate key)".into(),
         ),
         (
             "MY_API_KEY",
             key.into(),
-            upstream("credential.env: expected an environment variable that is set"),
+            upstream("credential.env: expected an environment variable with text (it is not set)"),
+        ),
+        (
+            "PROXY_JWT_SECRET",
+            "NO_SUCH_SECRET".into(),
+            "token.secret.env: expected an environment variable with text (NO_SUCH_SECRET is not set)"
+                .into(),
         ),
         (
             "{ env = \"MY_API_KEY\" }",
             format!("{{ file = \"{key}\" }}"),
-            upstream("credential.file: expected a text file that can be read"),
+            upstream("credential.file: expected a file that can be read (no such file)"),
+        ),
+        (
+            "{ env = \"MY_API_KEY\" }",
+            "{ file = \"none.key\" }".into(),
+            upstream(&format!(
+                "credential.file: expected a file that can be read ({missing}: no such file)"
+            )),
         ),
         (
             &target,
@@ -180,8 +216,13 @@ async fn a_bad_file_is_refused_by_key_and_expectation_and_never_by_value() {
             "/v1\"",
             "/v1?a=b\"".into(),
             upstream(&format!(
-                "target: expected {https} (target: has a query or a fragment)"
+                "target: expected {http} (target: has a query or a fragment)"
             )),
+        ),
+        (
+            "\"http://",
+            "\"ftp://".into(),
+            upstream(&format!("target: expected {http} (target: not http)")),
         ),
         (
             "{ env = \"MY_API_KEY\" }",
@@ -217,6 +258,11 @@ async fn a_bad_file_is_refused_by_key_and_expectation_and_never_by_value() {
             "threads = 2",
             "tls = { cert = \"not.pem\", key = \"not.pem\" }".into(),
             "tls.cert: expected a file of certificates in PEM".into(),
+        ),
+        (
+            "threads = 2",
+            "tls = { cert = \"none.key\", key = \"not.pem\" }".into(),
+            format!("tls.cert: expected a file that can be read ({missing}: no such file)"),
         ),
         (
             "threads = 2",
@@ -263,7 +309,7 @@ async fn certificates_of_upstreams_are_refused_by_key() {
         ),
         (
             service("a", "ca_file = \"none.pem\"\n"),
-            "services.a.ca_file: expected a file that can be read",
+            "none.pem: no such file)",
         ),
         (
             service("a", "ca_file = \"not.pem\"\n") + &service("b", ""),
@@ -292,33 +338,4 @@ async fn an_address_in_use_is_refused_though_threads_share_theirs() {
         stderr.contains("gateway.toml: listen: expected a free address"),
         "{stderr}"
     );
-}
-
-#[tokio::test]
-async fn a_command_line_that_makes_no_sense_is_refused() {
-    let site = Site::new().await;
-    for (options, said) in [
-        (
-            &["--sandbox", "b", "--expires-in", "25h"][..],
-            "--expires-in: expected",
-        ),
-        (
-            &["--sandbox", "b", "--expires-in", "soon"],
-            "--expires-in: expected",
-        ),
-        (
-            &["--sandbox", "b", "--expires-in", "0s"],
-            "--expires-in: expected",
-        ),
-        (&["--session", "s"], "usage:"),
-        (&["--sandbox"], "usage:"),
-        (&["--sandbox", ""], "claims:"),
-    ] {
-        let output = output(site.token_command(&site.file(&site.up()), options)).await;
-        assert!(!output.status.success(), "{options:?}");
-        assert!(output.stdout.is_empty(), "{options:?}");
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(stderr.starts_with(said), "{options:?}: {stderr}");
-    }
-    site.token(&["--sandbox", "b", "--expires-in", "24h"]).await;
 }

@@ -1,0 +1,6 @@
+//! What attackers tried: each of these once looked like a way in.
+
+mod answer;
+mod caller;
+mod credential;
+mod token;
