@@ -77,7 +77,8 @@ impl Policy {
     /// name, gets past. [`Service`](crate::Service) does this by itself.
     ///
     /// Without it, a caller's own value reaches `transform`, and the upstream wherever `transform` does not replace it.
-    /// A header that one service injects to is taken out of the requests to all.
+    /// A header that one service injects to is taken out of the requests to all; only `Authorization` and the other
+    /// well-known ones pass where a service lets them.
     #[must_use]
     pub fn injects(mut self, place: Place) -> Self {
         self.places.push(place);

@@ -1,6 +1,6 @@
 use http::Version;
 use sallygate::{
-    Body,
+    Body, Policy,
     proxy::{Code, Limits, Reason},
     upstream::PathProblem,
 };
@@ -213,4 +213,34 @@ async fn requests_that_are_too_large() {
     *ten.body_mut() = Body::from("0123456789");
     assert_eq!(stack.call(layer().into_service(), ten).await.status, 200);
     assert_eq!(stack.upstream.last().body, b"0123456789");
+}
+
+#[tokio::test]
+async fn a_service_may_take_less_than_the_proxy() {
+    let stack = Stack::new().await;
+    let token = stack.token();
+    let config = stack.svc().policy(Policy::new().body_bytes(4));
+    let layer = stack
+        .layer_with("small", config)
+        .service("svc", stack.svc())
+        .unwrap();
+    let post = |service: &str, body: &'static str| {
+        let path = format!("/proxy/{service}/a");
+        let mut request = request("POST", &path, &token);
+        *request.body_mut() = Body::from(body);
+        with(request, "content-length", &body.len().to_string())
+    };
+    rejects!(
+        stack,
+        layer.clone(),
+        post("small", "12345"),
+        TOO_LARGE,
+        Reason::BodyTooLarge
+    );
+    for (service, body) in [("small", "1234"), ("svc", "12345")] {
+        let proxy = layer.clone().into_service();
+        let answer = stack.call(proxy, post(service, body)).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(stack.upstream.last().body, body.as_bytes());
+    }
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sallygate::proxy::Limits;
+use sallygate::{Policy, proxy::Limits};
 
 use crate::support::{Reply, Stack, Upstream};
 
@@ -113,12 +113,21 @@ async fn an_upstream_that_dies_in_the_middle_never_looks_complete() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_cut_off_and_the_upstream_request_with_it() {
-    for (size, expected) in [(10, 200), (11, 413)] {
+    for (size, expected, by_service) in [
+        (10, 200, false),
+        (11, 413, false),
+        (10, 200, true),
+        (11, 413, true),
+    ] {
         let stack = Stack::new().await;
-        let limits = Limits::new().body_bytes(10);
-        let front = stack
-            .serve(stack.layer().limits(limits).unwrap().into_service())
-            .await;
+        let layer = if by_service {
+            let config = stack.svc().policy(Policy::new().body_bytes(10));
+            stack.layer_with("svc", config)
+        } else {
+            let limits = Limits::new().body_bytes(10);
+            stack.layer().limits(limits).unwrap()
+        };
+        let front = stack.serve(layer.into_service()).await;
         let request = front
             .request("POST", "/proxy/svc/a")
             .token(&stack.token())
