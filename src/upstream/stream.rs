@@ -36,7 +36,8 @@ impl CameOver {
     /// Ends the connection, so that it is not used again: nobody knows where its next answer begins.
     pub(crate) fn cut(&self) {
         self.0.cut.store(true, Ordering::Release);
-        if let Some(reader) = self.0.reader().take() {
+        let reader = self.0.reader().take();
+        if let Some(reader) = reader {
             reader.wake();
         }
     }

@@ -141,7 +141,7 @@ async fn a_bad_file_is_refused_by_key_and_expectation_and_never_by_value() {
         ),
         (
             "{ env = \"MY_API_KEY\" }",
-            key.into(),
+            format!("k{key}"),
             "line 9: expected TOML (string values must be quoted, expected literal string)".into(),
         ),
         (
