@@ -34,8 +34,8 @@ fn no_allocation() -> LibraryBenchmarkConfig {
 }
 
 #[library_benchmark]
-#[bench::forwarded(args = (4096, Scene::forwarded), setup = scene, config = at_most(27_800))]
-#[bench::forwarded_anew(args = (0, Scene::forwarded), setup = scene, config = at_most(55_400))]
+#[bench::forwarded(args = (4096, Scene::forwarded), setup = scene, config = at_most(25_600))]
+#[bench::forwarded_anew(args = (0, Scene::forwarded), setup = scene, config = at_most(53_300))]
 #[bench::refused(args = (4096, Scene::refused), setup = scene, config = at_most(32_500))]
 #[bench::outside_the_mount(args = (4096, Scene::outside), setup = scene, config = no_allocation())]
 fn one_request((mut scene, request): (Scene, Request<Body>)) -> (Scene, StatusCode) {

@@ -138,8 +138,10 @@ fn fate(
 fn shows_anyhow(value: &HeaderValue, token: &str) -> bool {
     let basic = || {
         let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
-        let decoded = STANDARD.decode(encoded.trim()).ok()?;
-        Some(scheme.eq_ignore_ascii_case("basic") && shows(&decoded, token))
+        let encoded = scheme
+            .eq_ignore_ascii_case("basic")
+            .then(|| encoded.trim())?;
+        Some(shows(&STANDARD.decode(encoded).ok()?, token))
     };
     shows(value.as_bytes(), token) || basic().unwrap_or(false)
 }
