@@ -186,3 +186,20 @@ impl Passage {
         refusal.into_response(reason)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Client, JwtVerifier};
+
+    /// Allocators keep small pieces at hand and search for large ones; glibc's limit is 1,032 bytes.
+    #[tokio::test]
+    async fn the_future_of_a_request_is_a_small_piece() {
+        let verifier = JwtVerifier::hs256([7; 32]).unwrap();
+        let gate = Arc::new(Gate::new("/", verifier).unwrap());
+        let future = serve(gate, Client::new(), Request::new(Body::empty()));
+        let size = mem::size_of_val(&future);
+        assert!(size <= 1024, "{size} bytes");
+        assert_eq!(future.await.status(), 400);
+    }
+}
