@@ -292,8 +292,9 @@ pub(super) async fn output(mut command: Command) -> Output {
 }
 
 fn kill(signal: &str, id: u32) -> ExitStatus {
-    let mut command = Command::new("kill");
-    command.arg(format!("-{signal}")).arg(id.to_string());
+    // The shell's own: `kill` as a program is not on every machine.
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("kill -{signal} {id}"));
     command.status().unwrap()
 }
 
