@@ -30,7 +30,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use zeroize::Zeroizing;
 
 use self::redaction::Redaction;
-use crate::{ConfigError, Context, Place, TransformError};
+use crate::{ConfigError, Context, Place, TransformError, service::check_user};
 
 /// The real key of an API, in memory. Clones are handles to the same key.
 ///
@@ -100,16 +100,9 @@ impl Credential {
     ///
     /// # Errors
     ///
-    /// When `user` holds a colon or anything unprintable.
+    /// When `user` holds a colon or a control character, or is not text that a header takes.
     pub fn basic(&self, ctx: &Context, user: &str) -> Result<HeaderValue, TransformError> {
-        if user
-            .bytes()
-            .any(|byte| byte == b':' || byte.is_ascii_control())
-        {
-            return Err(TransformError::new(
-                "a user name for Basic holds a colon or a control character",
-            ));
-        }
+        check_user(user)?;
         let material = self.use_in(ctx);
         let mut pair = Zeroizing::new(format!("{user}:").into_bytes());
         pair.extend_from_slice(material.raw.as_bytes());

@@ -63,6 +63,7 @@ pub use self::{
 
 pub(crate) use self::{
     context::{Caller, Used},
+    place::check_user,
     policy::DEFAULT,
     registry::{Entry, Registry},
 };

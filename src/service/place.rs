@@ -42,14 +42,7 @@ impl Place {
     /// When the user name holds a colon or a control character.
     pub fn basic(user: impl Into<String>) -> Result<Self, ConfigError> {
         let user = user.into();
-        if user
-            .bytes()
-            .any(|byte| byte == b':' || byte.is_ascii_control())
-        {
-            return Err(ConfigError::Place(
-                "a user name holds a colon or a control character",
-            ));
-        }
+        check_user(&user)?;
         Ok(Self(Kind::Basic(user)))
     }
 
@@ -116,4 +109,15 @@ impl Place {
             given.eq_ignore_ascii_case(name.as_bytes())
         })
     }
+}
+
+/// RFC 7617 §2: a colon would end the user name.
+pub(crate) fn check_user(user: &str) -> Result<(), ConfigError> {
+    let wrong = |byte: u8| byte == b':' || byte.is_ascii_control();
+    if user.bytes().any(wrong) {
+        return Err(ConfigError::Place(
+            "a user name holds a colon or a control character",
+        ));
+    }
+    Ok(())
 }

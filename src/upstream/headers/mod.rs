@@ -75,7 +75,7 @@ pub(crate) fn check_passable(names: &[HeaderName]) -> Result<(), ConfigError> {
 }
 
 /// The fields that `Connection` names, which end at this hop.
-fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
+fn connection_options(headers: &HeaderMap) -> HashSet<HeaderName> {
     let usual = |option: &[u8]| {
         option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
     };
@@ -86,10 +86,8 @@ fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
         .map(<[u8]>::trim_ascii)
         .filter(|option| !usual(option))
         .filter_map(|option| HeaderName::from_bytes(option).ok())
-        // Each is compared with every header: those that are not there cost nothing more.
+        // However long the list, no more are kept than there are headers.
         .filter(|name| headers.contains_key(name))
-        .collect::<HashSet<_>>()
-        .into_iter()
         .collect()
 }
 
@@ -106,7 +104,8 @@ pub(crate) fn lists(value: &HeaderValue, item: &str) -> bool {
 
 /// Taking one out moves another into its place: the order of what stays is not kept.
 fn remove_all(headers: &mut HeaderMap, goes: impl Fn(&HeaderName) -> bool) {
-    while let Some(name) = headers.keys().find(|name| goes(name)).cloned() {
+    let gone: Vec<_> = headers.keys().filter(|name| goes(name)).cloned().collect();
+    for name in gone {
         headers.remove(name);
     }
 }
