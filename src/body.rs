@@ -3,7 +3,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
     task::{Context, Poll, ready},
@@ -66,6 +66,18 @@ struct Guard {
     left: u64,
     watch: Option<Arc<Watch>>,
     trailers: Option<TrailerRule>,
+    recording: Option<Recording>,
+}
+
+/// What has passed of a body, for as long as that is little: to send it again.
+#[derive(Clone)]
+pub(crate) struct Recording(Arc<Mutex<Recorded>>);
+
+struct Recorded {
+    chunks: Vec<Bytes>,
+    /// How much more is kept; `None` once there was too much.
+    left: Option<usize>,
+    complete: bool,
 }
 
 /// What to do with a trailer section: remove fields, in place.
@@ -193,6 +205,20 @@ impl Body {
         (self, Some(watch))
     }
 
+    /// Keeps what passes, `limit` bytes at most.
+    pub(crate) fn recorded(mut self, limit: usize) -> (Self, Recording) {
+        let recording = Recording(Arc::new(Mutex::new(Recorded {
+            chunks: Vec::new(),
+            left: Some(limit),
+            complete: self.is_end_stream(),
+        })));
+        if !self.is_end_stream() {
+            let guard = self.guard.get_or_insert_with(Guard::unbounded);
+            guard.recording = Some(recording.clone());
+        }
+        (self, recording)
+    }
+
     /// Passes the trailer section, if one comes, through `rule`.
     pub(crate) fn filter_trailers(mut self, rule: TrailerRule) -> Self {
         if !self.is_end_stream() {
@@ -213,12 +239,16 @@ impl Guard {
             left: u64::MAX,
             watch: None,
             trailers: None,
+            recording: None,
         })
     }
 
     fn report(&self, bit: u8) {
         if let Some(watch) = &self.watch {
             watch.set(bit);
+        }
+        if let (true, Some(recording)) = (bit != MOVED, &self.recording) {
+            recording.give_up();
         }
     }
 
@@ -239,12 +269,49 @@ impl Guard {
                     return Some(Err(TooLarge.into()));
                 };
                 self.left = left;
+                if let Some(recording) = &self.recording {
+                    recording.keep(&frame);
+                }
                 if let (Some(trailers), Some(rule)) = (frame.trailers_mut(), &self.trailers) {
                     rule(trailers);
                 }
                 Some(Ok(frame))
             }
         }
+    }
+}
+
+impl Recording {
+    fn keep(&self, frame: &Frame<Bytes>) {
+        let mut recorded = self.lock();
+        let left = match (recorded.left, frame.data_ref()) {
+            (Some(left), Some(data)) => left.checked_sub(data.len()),
+            // Trailers are not kept, and nothing is what it was without them.
+            _ => None,
+        };
+        match (left, frame.data_ref()) {
+            (Some(_), Some(data)) => recorded.chunks.push(data.clone()),
+            _ => recorded.chunks.clear(),
+        }
+        recorded.left = left;
+    }
+
+    fn give_up(&self) {
+        self.lock().left = None;
+    }
+
+    fn end(&self) {
+        self.lock().complete = true;
+    }
+
+    /// The body once more, if all of it was kept.
+    pub(crate) fn into_body(self) -> Option<Body> {
+        let recorded = self.lock();
+        (recorded.complete && recorded.left.is_some()).then(|| recorded.chunks.concat().into())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Recorded> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -268,10 +335,19 @@ impl HttpBody for Body {
             }
             Kind::Stream(body) => ready!(body.poll_frame(cx)),
         };
-        Poll::Ready(match &mut self.guard {
+        let frame = match &mut self.guard {
             Some(guard) => guard.pass(frame),
-            None => frame,
-        })
+            None => return Poll::Ready(frame),
+        };
+        if let Some(recording) = self
+            .guard
+            .as_ref()
+            .and_then(|guard| guard.recording.as_ref())
+            && (frame.is_none() || self.is_end_stream())
+        {
+            recording.end();
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

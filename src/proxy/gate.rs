@@ -16,7 +16,7 @@ use crate::{
 /// Everything of a proxy but its outbound service: shared by all its clones.
 #[derive(Clone)]
 pub(super) struct Gate {
-    mount: Mount,
+    pub(super) mount: Mount,
     nested: bool,
     public_origin: String,
     pub(super) limits: Limits,
@@ -60,20 +60,8 @@ impl Gate {
         self.nested = true;
     }
 
-    pub(super) fn set_public_origin(&mut self, origin: &str) -> Result<(), ConfigError> {
-        let wrong = |problem| Err(ConfigError::PublicOrigin(problem));
-        let Ok(uri) = origin.parse::<Uri>() else {
-            return wrong("not a URL");
-        };
-        if !matches!(uri.scheme_str(), Some("http" | "https"))
-            || uri.host().is_none_or(str::is_empty)
-        {
-            return wrong("not http:// or https:// and a host");
-        }
-        if uri.path() != "/" || origin.contains(['?', '#', '@']) {
-            return wrong("has more than scheme, host and port");
-        }
-        self.public_origin = origin.trim_end_matches('/').to_owned();
+    pub(super) fn set_public_origin(&mut self, given: &str) -> Result<(), ConfigError> {
+        self.public_origin = origin(given)?.to_owned();
         Ok(())
     }
 
@@ -102,4 +90,19 @@ impl Gate {
         };
         headers.get_all(VIA).iter().any(bears_it)
     }
+}
+
+/// Scheme, host and port, without a slash behind them.
+pub(super) fn origin(origin: &str) -> Result<&str, ConfigError> {
+    let wrong = |problem| Err(ConfigError::PublicOrigin(problem));
+    let Ok(uri) = origin.parse::<Uri>() else {
+        return wrong("not a URL");
+    };
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
+        return wrong("not http:// or https:// and a host");
+    }
+    if uri.path() != "/" || origin.contains(['?', '#', '@']) {
+        return wrong("has more than scheme, host and port");
+    }
+    Ok(origin.trim_end_matches('/'))
 }

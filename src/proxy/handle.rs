@@ -4,8 +4,11 @@ use arc_swap::ArcSwap;
 
 use crate::{
     ConfigError,
-    proxy::gate::State,
-    service::{ServiceConfig, ServiceName},
+    proxy::{
+        gate::{self, State},
+        route::Mount,
+    },
+    service::{SandboxSetup, ServiceConfig, ServiceName, SetupScope},
     token::Verifier,
 };
 
@@ -31,6 +34,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Handle {
     pub(super) state: Arc<ArcSwap<State>>,
+    pub(super) mount: Mount,
 }
 
 impl Handle {
@@ -70,6 +74,43 @@ impl Handle {
             state
         });
         removed
+    }
+
+    /// What a sandbox needs so that its tools call all these services through the proxy, with `token`.
+    ///
+    /// `origin` is where the sandbox reaches the proxy: `https://gate.example.com`.
+    ///
+    /// # Errors
+    ///
+    /// When the origin is anything but scheme, host and port.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use sallygate::{Credential, JwtVerifier, ProxyLayer, Service, Target};
+    ///
+    /// let key = Credential::new("sk-live-0123456789")?;
+    /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?
+    ///     .service("myapi", Service::bearer(Target::new("https://api.example.com")?, key))?;
+    ///
+    /// let setup = proxy.handle().sandbox_setup("https://gate.example.com", "the.token.itself")?;
+    /// assert_eq!(
+    ///     setup.to_dotenv(),
+    ///     "MYAPI_API_KEY=the.token.itself\nMYAPI_BASE_URL=https://gate.example.com/proxy/myapi\n",
+    /// );
+    /// # Ok::<(), sallygate::ConfigError>(())
+    /// ```
+    pub fn sandbox_setup(&self, origin: &str, token: &str) -> Result<SandboxSetup, ConfigError> {
+        let origin = gate::origin(origin)?;
+        let state = self.state.load();
+        let setups = state.registry.services().map(|entry| {
+            entry.config.setup(&SetupScope {
+                service: &entry.name,
+                base: format!("{origin}{}/{}", self.mount.as_str(), entry.name),
+                token,
+            })
+        });
+        Ok(setups.fold(SandboxSetup::new(), SandboxSetup::merge))
     }
 
     /// Verifies tokens with another verifier from now on. What the old one had remembered goes with it.

@@ -115,6 +115,7 @@ impl<C> ProxyLayer<C> {
     pub fn handle(&self) -> Handle {
         Handle {
             state: self.gate.state.clone(),
+            mount: self.gate.mount.clone(),
         }
     }
 

@@ -13,9 +13,10 @@
 //! 5. **Authorize**: the service must exist and take this method, path and length of body.
 //! 6. **Sanitize**: the token, other credentials and everything that says who calls are taken out.
 //! 7. **Join**: target, base path, rest and query are put together byte for byte.
-//! 8. **Transform**: the service puts the credential in, or answers.
+//! 8. **Transform**: the service's credentials are made ready; it puts them in, or answers.
 //! 9. **Origin check**: the request still goes to one of the service's own targets.
-//! 10. **Upstream**: the outbound service sends it; bodies stream both ways.
+//! 10. **Upstream**: the outbound service sends it; bodies stream both ways. After a 401, once more from 8 on, if there is
+//!     another key by then and the body was short enough to be kept.
 //! 11. **Sanitize the answer**.
 //!
 //! A request that stops on the way is answered with a JSON body `{"error", "code", "requestId"}`, which holds what the
@@ -47,6 +48,7 @@ mod handle;
 mod layer;
 mod limits;
 mod rejection;
+mod repeat;
 mod request;
 mod route;
 mod service;

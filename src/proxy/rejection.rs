@@ -1,4 +1,7 @@
-use std::fmt::Write;
+use std::{
+    fmt::Write,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use http::{
     HeaderName, HeaderValue, Method, Response, StatusCode,
@@ -7,8 +10,9 @@ use http::{
 
 use crate::{
     Body, TransformError,
+    credential::SourceError,
     proxy::Code,
-    service::{RequestId, ServiceName},
+    service::{Entry, ErrorBody, RequestId},
     token::TokenError,
     upstream::{PathProblem, UpstreamError},
 };
@@ -53,6 +57,8 @@ pub enum Reason {
     BodyBroken,
     /// The body is over the proxy's limit or the service's.
     BodyTooLarge,
+    /// There is no credential to put in.
+    Credential(SourceError),
     /// A header that matters to framing, routing or credentials is duplicated or malformed.
     Header(&'static str),
     /// Too many headers, or too large.
@@ -92,6 +98,7 @@ impl Reason {
     const fn code(&self) -> Code {
         match self {
             Self::BodyTooLarge => Code::BodyTooLarge,
+            Self::Credential(_) => Code::CredentialUnavailable,
             Self::BodyBroken | Self::Header(_) => Code::HeadersInvalid,
             Self::HeadersTooLarge => Code::HeadersTooLarge,
             Self::Loop => Code::Loop,
@@ -124,6 +131,7 @@ impl std::fmt::Display for Reason {
         match self {
             Self::BodyTooLarge => f.write_str("request body over the limit"),
             Self::BodyBroken => f.write_str("request body broke off"),
+            Self::Credential(error) => write!(f, "credential: {error}"),
             Self::HeadersTooLarge => f.write_str("headers over the limit"),
             Self::Header(problem) => f.write_str(problem),
             Self::Loop => f.write_str("the request came back"),
@@ -157,6 +165,13 @@ impl Rejection {
         self.code
     }
 
+    /// What the caller is told, in one sentence that is the same for all requests of this [`code`](Self::code); without a
+    /// character that JSON or XML would escape.
+    #[must_use]
+    pub const fn message(&self) -> &'static str {
+        self.code.sentence()
+    }
+
     /// Why the request stopped.
     #[must_use]
     pub const fn reason(&self) -> &Reason {
@@ -173,9 +188,10 @@ impl Rejection {
 /// What the answer to a request that stopped needs, beside the reason.
 pub(super) struct Refusal<'a> {
     pub(super) request_id: RequestId,
-    pub(super) service: Option<&'a ServiceName>,
+    pub(super) service: Option<&'a Entry>,
+    /// Whether the caller may know that there is such a service.
+    pub(super) verified: bool,
     pub(super) challenges: &'a [HeaderValue],
-    pub(super) allow: Option<&'a [Method]>,
     /// HTTP/1, and the framing of the request was in doubt.
     pub(super) close: bool,
 }
@@ -194,28 +210,23 @@ impl Refusal<'_> {
             status = status.as_u16(),
             reason = %reason,
             request_id = %self.request_id,
-            service = self.service.map(ServiceName::as_str),
+            service = self.service.map(|service| service.name.as_str()),
             "rejected"
         );
-        let mut body = String::with_capacity(192);
-        body.push_str("{\"error\":\"");
-        body.push_str(code.sentence());
-        // A service name has no character that JSON would escape.
-        if let (Code::TargetError | Code::TargetTimeout, Some(service)) = (code, self.service) {
-            body.push_str(": ");
-            body.push_str(service.as_str());
-        }
-        body.push_str("\",\"code\":\"");
-        body.push_str(name);
-        body.push_str("\",\"requestId\":\"");
-        // Writing to a String cannot fail.
-        let _ = write!(body, "{}", self.request_id);
-        body.push_str("\"}");
-
-        let mut response = Response::new(Body::from(body));
+        let rejection = Rejection {
+            status,
+            code,
+            reason,
+            request_id: self.request_id,
+        };
+        let ErrorBody {
+            content_type,
+            bytes,
+        } = self.body(&rejection);
+        let mut response = Response::new(Body::from(bytes));
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, content_type);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if !code.is_repeatable() {
             headers.insert(
@@ -233,7 +244,10 @@ impl Refusal<'_> {
                     .or_insert(HeaderValue::from_static("Bearer"));
             }
             StatusCode::METHOD_NOT_ALLOWED => {
-                headers.insert(ALLOW, allow(self.allow));
+                let methods = self
+                    .service
+                    .and_then(|service| service.policy.methods.as_deref());
+                headers.insert(ALLOW, allow(methods));
             }
             StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -243,14 +257,36 @@ impl Refusal<'_> {
         if self.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let request_id = self.request_id;
-        response.extensions_mut().insert(Rejection {
-            status,
-            code,
-            reason,
-            request_id,
-        });
+        response.extensions_mut().insert(rejection);
         response
+    }
+
+    /// The service's own words where it has some and the caller may see them.
+    fn body(&self, rejection: &Rejection) -> ErrorBody {
+        let service = self.service.filter(|_| self.verified);
+        let own = service.and_then(|service| {
+            let own = || service.config.error(rejection);
+            catch_unwind(AssertUnwindSafe(own)).unwrap_or_default()
+        });
+        own.unwrap_or_else(|| self.plain_body(rejection.code))
+    }
+
+    fn plain_body(&self, code: Code) -> ErrorBody {
+        let mut body = String::with_capacity(192);
+        body.push_str("{\"error\":\"");
+        body.push_str(code.sentence());
+        // A service name has no character that JSON would escape.
+        if let (Code::TargetError | Code::TargetTimeout, Some(service)) = (code, self.service) {
+            body.push_str(": ");
+            body.push_str(service.name.as_str());
+        }
+        body.push_str("\",\"code\":\"");
+        body.push_str(code.as_str());
+        body.push_str("\",\"requestId\":\"");
+        // Writing to a String cannot fail.
+        let _ = write!(body, "{}", self.request_id);
+        body.push_str("\"}");
+        ErrorBody::json(body)
     }
 }
 

@@ -4,7 +4,6 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Uri,
     header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
     request::Parts,
-    uri,
 };
 use http_body::Body as HttpBody;
 
@@ -87,7 +86,7 @@ pub(super) fn remove_token(uri: &mut Uri, token: &str, policy: &Policy) -> Resul
     if shows(&path) || query.as_deref().is_some_and(shows) {
         return Err(Reason::Path(PathProblem::Token));
     }
-    *uri = path_and_query(&[&path], query.as_deref())?.into();
+    *uri = path_and_query(&path, query.as_deref())?.into();
     Ok(())
 }
 
@@ -146,18 +145,10 @@ pub(super) fn guard(
     (body.filter_trailers(Box::new(clean)), watch)
 }
 
-/// The target's origin, its base path, and what the caller asked for below it. Nothing is resolved.
+/// Where the request goes unless `transform` says otherwise.
 pub(super) fn join(target: &Target, below: &Uri) -> Result<Uri, Reason> {
-    let joined = match (below.path(), target.prefix(), below.path_and_query()) {
-        ("/", ..) => path_and_query(&[target.base().path()], below.query())?,
-        (_, "", Some(whole)) => whole.clone(),
-        (path, prefix, _) => path_and_query(&[prefix, path], below.query())?,
-    };
-    let mut parts = uri::Parts::default();
-    parts.scheme = Some(target.scheme().clone());
-    parts.authority = Some(target.authority().clone());
-    parts.path_and_query = Some(joined);
-    Uri::from_parts(parts).map_err(|_| Reason::Origin)
+    let below = below.path_and_query().ok_or(Reason::Origin)?;
+    target.join(below).map_err(|_| Reason::UriTooLong)
 }
 
 /// The target that a transformed request goes to: one of the service's own, or nothing is sent.

@@ -1,6 +1,5 @@
-use bytes::Bytes;
 use http::{
-    HeaderMap, Method, Uri, Version,
+    HeaderMap, HeaderValue, Method, Uri, Version,
     header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING},
     request::Parts,
     uri::PathAndQuery,
@@ -9,7 +8,7 @@ use http::{
 use crate::{
     ConfigError,
     proxy::{Limits, Reason},
-    service::Registry,
+    service::{Registry, concat},
     upstream::{PathProblem, headers, path},
 };
 
@@ -75,22 +74,13 @@ impl<'p> Route<'p> {
     /// The request target as the service sees it: rest and query.
     pub(super) fn uri(&self, query: Option<&str>) -> Result<Uri, Reason> {
         let path = if self.rest.is_empty() { "/" } else { self.rest };
-        path_and_query(&[path], query).map(Uri::from)
+        path_and_query(path, query).map(Uri::from)
     }
 }
 
-/// Puts a path and a query together, byte for byte.
-pub(super) fn path_and_query(path: &[&str], query: Option<&str>) -> Result<PathAndQuery, Reason> {
-    let length = path.iter().map(|part| part.len()).sum::<usize>()
-        + query.map_or(0, |query| query.len() + 1);
-    let mut whole = String::with_capacity(length);
-    path.iter().for_each(|part| whole.push_str(part));
-    if let Some(query) = query {
-        whole.push('?');
-        whole.push_str(query);
-    }
-    // Its characters were checked: what can be wrong is its length.
-    PathAndQuery::from_maybe_shared(Bytes::from(whole)).map_err(|_| Reason::UriTooLong)
+/// Its characters were checked: what can be wrong is its length.
+pub(super) fn path_and_query(path: &str, query: Option<&str>) -> Result<PathAndQuery, Reason> {
+    concat("", path, query).map_err(|_| Reason::UriTooLong)
 }
 
 /// Refuses methods that no proxy of this kind forwards, and other spellings of those that it does: methods are
@@ -194,6 +184,16 @@ fn check_host(parts: &Parts) -> Result<(), Reason> {
             Err(Reason::Header("host is not the authority"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Keeps what HTTP/2 has in `:authority` as `Host`. Where there are both, they are equal, or `Host` is to be ignored
+/// (RFC 9112 §3.2.2).
+pub(super) fn keep_authority(headers: &mut HeaderMap, asked: &Uri) {
+    if let Some(authority) = asked.authority()
+        && let Ok(host) = HeaderValue::try_from(authority.as_str())
+    {
+        headers.insert(HOST, host);
     }
 }
 

@@ -8,16 +8,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body as HttpBody;
 use tower::{BoxError, Service};
 
 use crate::{
-    Body, Context, Outcome,
+    Body, Context, Outcome, Target,
+    body::Watch,
     proxy::{
         Reason, answer,
         gate::{Gate, State},
         rejection::Refusal,
+        repeat::Spare,
         request::{self, Found},
         route,
     },
@@ -33,8 +35,23 @@ struct Passage {
     request_id: RequestId,
     version: Version,
     entry: Option<Arc<Entry>>,
+    /// Whether the caller may know that there is such a service.
+    verified: bool,
     /// As it stands: what the caller sent, what goes out, and nothing while it is elsewhere.
     request: Request<Body>,
+}
+
+/// What came of a request that was transformed.
+enum Sent<'e> {
+    /// The service answered it.
+    Answered(Response<Body>),
+    Received(Response<Body>, &'e Target),
+}
+
+impl Sent<'_> {
+    fn is_unauthorized(&self) -> bool {
+        matches!(self, Self::Received(answer, _) if answer.status() == StatusCode::UNAUTHORIZED)
+    }
 }
 
 /// Answers a request below the mount. Every failure is a response.
@@ -55,6 +72,7 @@ where
         request_id: RequestId::next(),
         version: request.version(),
         entry: None,
+        verified: false,
         request,
     };
     async move {
@@ -90,6 +108,7 @@ impl Passage {
             let route = self.gate.route(&asked)?;
             route::check_path(route.rest, asked.query(), registry.encoded_slashes())?;
             parts.uri = route.uri(asked.query())?;
+            route::keep_authority(&mut parts.headers, &asked);
             route::check_credentials(&parts, registry)?;
 
             self.entry = registry.get(route.service).cloned();
@@ -105,6 +124,7 @@ impl Passage {
             return Err(Reason::TokenElsewhere);
         }
         let entry = self.entry.clone().ok_or(Reason::ServiceUnknown)?;
+        self.verified = true;
 
         let (context, watch) = {
             let (mut parts, body) = mem::take(&mut self.request).into_parts();
@@ -130,30 +150,30 @@ impl Passage {
                 headers: taken,
                 extensions: parts.extensions,
             };
-            (
-                Context::new(claims, entry.name.clone(), self.request_id, caller),
-                watch,
-            )
+            let name = entry.name.clone();
+            let context = Context::new(claims, name, self.request_id, now, caller);
+            (Box::new(context), watch)
         };
 
-        let transformed = entry
-            .config
-            .transform(mem::take(&mut self.request), &context)
-            .await;
-        match transformed.map_err(Reason::Transform)? {
-            Outcome::Respond(response) => return Ok(response),
-            Outcome::Forward(request) => self.request = request,
+        for credential in entry.config.credentials() {
+            if !credential.is_ready(now) {
+                let ready = Box::pin(credential.ready(&context)).await;
+                ready.map_err(Reason::Credential)?;
+            }
         }
-        let target = request::target_of(&self.request, &*entry.config)?;
-        request::seal(&mut self.request);
-        headers::sign(self.request.headers_mut(), self.version, &self.gate.via);
+        let spare = Spare::of(&mut self.request, &*entry.config);
 
-        let ready = poll_fn(|cx| client.poll_ready(cx)).await;
-        ready.map_err(|error| answer::not_sent(error.into(), watch.as_deref()))?;
-        let answer = client.call(mem::take(&mut self.request)).await;
-        let answer = answer.map_err(|error| answer::not_sent(error.into(), watch.as_deref()))?;
-
-        let answer = answer::received(answer)?;
+        let mut sent = self
+            .send(&mut client, &entry, &context, watch.as_deref())
+            .await?;
+        if let Some(spare) = spare.filter(|_| sent.is_unauthorized()) {
+            let again = self.send_again(*spare, sent, &mut client, &entry, &context);
+            sent = Box::pin(again).await?;
+        }
+        let (answer, target) = match sent {
+            Sent::Answered(response) => return Ok(response),
+            Sent::Received(answer, target) => (answer, target),
+        };
         let rewrite = || Rewrite {
             target,
             public: self.gate.public_prefix(&entry.name),
@@ -167,6 +187,59 @@ impl Passage {
         ))
     }
 
+    /// From `transform` to the head of an answer.
+    async fn send<'e, C, B>(
+        &mut self,
+        client: &mut C,
+        entry: &'e Entry,
+        context: &Context,
+        watch: Option<&Watch>,
+    ) -> Result<Sent<'e>, Reason>
+    where
+        C: Service<Request<Body>, Response = Response<B>>,
+        C::Error: Into<BoxError>,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let request = mem::take(&mut self.request);
+        let transformed = entry.config.transform(request, context).await;
+        match transformed.map_err(Reason::Transform)? {
+            Outcome::Respond(response) => return Ok(Sent::Answered(response)),
+            Outcome::Forward(request) => self.request = request,
+        }
+        let target = request::target_of(&self.request, &*entry.config)?;
+        request::seal(&mut self.request);
+        headers::sign(self.request.headers_mut(), self.version, &self.gate.via);
+
+        let ready = poll_fn(|cx| client.poll_ready(cx)).await;
+        ready.map_err(|error| answer::not_sent(error.into(), watch))?;
+        let answer = client.call(mem::take(&mut self.request)).await;
+        let answer = answer.map_err(|error| answer::not_sent(error.into(), watch))?;
+        Ok(Sent::Received(answer::received(answer)?, target))
+    }
+
+    /// After the upstream refused the key: with another one, if that can be.
+    async fn send_again<'e, C, B>(
+        &mut self,
+        spare: Spare,
+        sent: Sent<'e>,
+        client: &mut C,
+        entry: &'e Entry,
+        context: &Context,
+    ) -> Result<Sent<'e>, Reason>
+    where
+        C: Service<Request<Body>, Response = Response<B>>,
+        C::Error: Into<BoxError>,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let Some(request) = spare.again(context).await else {
+            return Ok(sent);
+        };
+        self.request = request;
+        self.send(client, entry, context, None).await
+    }
+
     fn reject(&self, reason: Reason) -> Response<Body> {
         // Where it is unclear how the request was framed, the next one on this connection cannot be trusted.
         let in_doubt = matches!(
@@ -175,12 +248,9 @@ impl Passage {
         );
         let refusal = Refusal {
             request_id: self.request_id,
-            service: self.entry.as_ref().map(|entry| &entry.name),
+            service: self.entry.as_deref(),
+            verified: self.verified,
             challenges: self.state.registry.challenges(),
-            allow: self
-                .entry
-                .as_ref()
-                .and_then(|entry| entry.policy.methods.as_deref()),
             close: in_doubt && self.version < Version::HTTP_2,
         };
         refusal.into_response(reason)

@@ -5,8 +5,12 @@ use http::{Request, Response, StatusCode, request::Parts};
 use tower::BoxError;
 
 use crate::{
-    Body,
-    service::{Context, Policy, Target, policy},
+    Body, Credential,
+    proxy::Rejection,
+    service::{
+        Context, ErrorBody, Policy, SandboxSetup, SetupScope, Target, generic::generic_setup,
+        policy,
+    },
 };
 
 /// An API that callers reach through the proxy.
@@ -44,6 +48,41 @@ pub trait ServiceConfig: Send + Sync + 'static {
     /// All targets `transform` may send to. Defaults to the one.
     fn targets(&self) -> &[Target] {
         slice::from_ref(self.target())
+    }
+
+    /// The credentials that `transform` puts in. When it is called they are there, so that using them does not wait; and
+    /// when the upstream answers 401, they are fetched anew, and the request is sent again if another key came and its
+    /// body was short enough to be kept. Defaults to none.
+    ///
+    /// What is not named here may not be there when it is used, unless it is a [fixed one](Credential::new).
+    fn credentials(&self) -> &[Credential] {
+        &[]
+    }
+
+    /// The error in the API's own words, so that its clients show what it says; status and headers stay. `None`, the
+    /// default, leaves the proxy's own.
+    ///
+    /// Not asked before the caller's token is verified: until then every answer is the same for services that exist and
+    /// those that do not.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use sallygate::{proxy::Rejection, service::ErrorBody};
+    ///
+    /// fn error(rejection: &Rejection) -> Option<ErrorBody> {
+    ///     Some(ErrorBody::json(format!(r#"{{"message":"{}"}}"#, rejection.message())))
+    /// }
+    /// ```
+    fn error(&self, rejection: &Rejection) -> Option<ErrorBody> {
+        let _ = rejection;
+        None
+    }
+
+    /// What a sandbox needs so that the API's clients come here. Defaults to two environment variables, for a service
+    /// `my-api`: `MY_API_BASE_URL` and, with the token in it, `MY_API_KEY`.
+    fn setup(&self, scope: &SetupScope<'_>) -> SandboxSetup {
+        generic_setup(scope)
     }
 
     /// Methods, paths and headers. Defaults to [`Policy::new`].

@@ -3,16 +3,18 @@ use std::{
     fmt,
     hash::BuildHasher,
     sync::{
-        Arc, LazyLock, Mutex, PoisonError,
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::SystemTime,
 };
 
-use http::{Extensions, HeaderMap, Uri};
+use http::{Extensions, HeaderMap, Request, Uri, header::HOST};
 
 use crate::{
+    Body, Credential, TransformError,
     credential::Material,
-    service::ServiceName,
+    service::{ServiceName, Target, target::concat},
     token::{Claims, Verified},
 };
 
@@ -23,6 +25,7 @@ pub struct Context {
     claims: Verified<Arc<Claims>>,
     service: ServiceName,
     request_id: RequestId,
+    now: SystemTime,
     caller: Caller,
     used: Mutex<Used>,
 }
@@ -31,7 +34,7 @@ pub struct Context {
 pub(crate) struct Caller {
     /// The path below the service, with the query.
     pub(crate) uri: Uri,
-    /// The headers that were taken out.
+    /// The headers that were taken out, and `Host`.
     pub(crate) headers: HeaderMap,
     pub(crate) extensions: Extensions,
 }
@@ -39,8 +42,16 @@ pub(crate) struct Caller {
 /// The versions of credentials that this request was given; rarely more than one.
 #[derive(Default)]
 pub(crate) struct Used {
-    first: Option<Arc<Material>>,
-    more: Vec<Arc<Material>>,
+    first: Option<Use>,
+    more: Vec<Use>,
+    /// What was chosen, by which chooser.
+    chosen: Vec<(Credential, Option<Credential>)>,
+}
+
+struct Use {
+    material: Arc<Material>,
+    /// Where another one may be had, should the upstream refuse this.
+    renewable: Option<Credential>,
 }
 
 impl Context {
@@ -48,12 +59,14 @@ impl Context {
         claims: Verified<Arc<Claims>>,
         service: ServiceName,
         request_id: RequestId,
+        now: SystemTime,
         caller: Caller,
     ) -> Self {
         Self {
             claims,
             service,
             request_id,
+            now,
             caller,
             used: Mutex::default(),
         }
@@ -77,6 +90,18 @@ impl Context {
         self.request_id
     }
 
+    /// When the request came, by the proxy's clock.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.now
+    }
+
+    /// Host and port that the caller used, as it gave them.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.caller.headers.get(HOST)?.to_str().ok()
+    }
+
     /// The path below the service name, as the policy saw it: the same whatever the target's base path.
     #[must_use]
     pub fn path(&self) -> &str {
@@ -96,15 +121,96 @@ impl Context {
         &self.caller.extensions
     }
 
-    pub(crate) fn remember(&self, material: Arc<Material>) {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Sends the request to another of the service's targets: its origin, its base path, and below that the path that
+    /// the caller asked for, with the query that the request has now.
+    ///
+    /// # Errors
+    ///
+    /// When the URI is too long.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use sallygate::{Body, Context, Outcome, Target, TransformError};
+    ///
+    /// fn route(
+    ///     mut request: http::Request<Body>,
+    ///     ctx: &Context,
+    ///     uploads: &Target,
+    /// ) -> Result<Outcome, TransformError> {
+    ///     if ctx.path().starts_with("/upload/") {
+    ///         ctx.retarget(&mut request, uploads)?;
+    ///     }
+    ///     Ok(request.into())
+    /// }
+    /// ```
+    pub fn retarget(
+        &self,
+        request: &mut Request<Body>,
+        target: &Target,
+    ) -> Result<(), TransformError> {
+        let below = concat("", self.path(), request.uri().query())?;
+        *request.uri_mut() = target.join(&below)?;
+        Ok(())
+    }
+
+    /// What stands before the caller's path in the URI that goes out.
+    pub(crate) fn base_of<'u>(&self, uri: &'u Uri) -> &'u str {
+        uri.path().strip_suffix(self.path()).unwrap_or_default()
+    }
+
+    pub(crate) fn remember(&self, renewable: Option<Credential>, material: Arc<Material>) {
+        let mut used = self.used();
         if used.iter().any(|known| Arc::ptr_eq(known, &material)) {
             return;
         }
+        let new = Use {
+            material,
+            renewable,
+        };
         match used.first {
-            None => used.first = Some(material),
-            Some(_) => used.more.push(material),
+            None => used.first = Some(new),
+            Some(_) => used.more.push(new),
         }
+    }
+
+    /// What `chooser` chose for this request; asks it the first time.
+    pub(crate) fn chosen(
+        &self,
+        chooser: &Credential,
+        choose: impl FnOnce() -> Option<Credential>,
+    ) -> Option<Credential> {
+        let known = |used: &Used| {
+            let mut chosen = used.chosen.iter();
+            chosen
+                .find(|(by, _)| by.is(chooser))
+                .map(|(_, chosen)| chosen.clone())
+        };
+        if let Some(chosen) = known(&self.used()) {
+            return chosen;
+        }
+        // Not under the lock: it is the embedder's code.
+        let chosen = choose();
+        self.used().chosen.push((chooser.clone(), chosen.clone()));
+        chosen
+    }
+
+    /// After the upstream refused what it was sent: whether there is another key to try.
+    pub(crate) async fn renew(&self) -> bool {
+        let renewable: Vec<_> = self
+            .used()
+            .uses()
+            .filter_map(|used| Some((used.renewable.clone()?, used.material.clone())))
+            .collect();
+        let mut renewed = false;
+        for (credential, material) in renewable {
+            renewed |= credential.renew(&material, self.now).await;
+        }
+        renewed
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn into_used(self) -> Used {
@@ -115,8 +221,12 @@ impl Context {
 }
 
 impl Used {
-    fn iter(&self) -> impl Iterator<Item = &Arc<Material>> {
+    fn uses(&self) -> impl Iterator<Item = &Use> {
         self.first.iter().chain(&self.more)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Arc<Material>> {
+        self.uses().map(|used| &used.material)
     }
 
     /// Whether `text` shows any of them, raw or encoded.

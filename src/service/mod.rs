@@ -42,22 +42,26 @@
 
 mod config;
 mod context;
+mod error_body;
+mod generic;
 mod name;
 mod path_pattern;
 mod place;
 mod policy;
-mod ready;
 mod registry;
+mod setup;
 mod target;
 
 pub use self::{
     config::{Outcome, ServiceConfig, TransformError},
     context::{Context, RequestId},
+    error_body::ErrorBody,
+    generic::Service,
     name::ServiceName,
     path_pattern::PathPattern,
     place::Place,
     policy::Policy,
-    ready::Service,
+    setup::{SandboxSetup, SetupScope},
     target::Target,
 };
 
@@ -66,4 +70,5 @@ pub(crate) use self::{
     place::check_user,
     policy::DEFAULT,
     registry::{Entry, Registry},
+    target::concat,
 };

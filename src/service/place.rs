@@ -1,19 +1,32 @@
 use std::borrow::Cow;
 
-use http::{HeaderName, header::AUTHORIZATION, request::Parts};
-use percent_encoding::percent_decode_str;
+use http::{
+    HeaderName, HeaderValue, Request, Uri,
+    header::{AUTHORIZATION, COOKIE},
+    request::Parts,
+    uri::PathAndQuery,
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use crate::{ConfigError, extract, upstream::headers};
+use crate::{
+    Body, ConfigError, Context, TransformError,
+    credential::{Material, sensitive},
+    extract,
+    service::target::concat,
+    upstream::{headers, path},
+};
 
 /// Where a key stands in a request: the credential upstream, or the token that a caller sends instead.
 ///
 /// # Example
 ///
 /// ```
-/// use http::HeaderName;
+/// use http::{HeaderName, header::AUTHORIZATION};
 /// use sallygate::service::Place;
 ///
-/// let place = Place::header(HeaderName::from_static("x-api-key"))?;
+/// let api_key = Place::header(HeaderName::from_static("x-api-key"))?;
+/// let token = Place::prefixed(AUTHORIZATION, "Token ")?; // Authorization: Token …
+/// let bot = Place::path("/bot{key}")?; // /bot…/getMe
 /// assert!(Place::header(http::header::HOST).is_err());
 /// # Ok::<(), sallygate::ConfigError>(())
 /// ```
@@ -24,9 +37,31 @@ pub struct Place(Kind);
 pub(super) enum Kind {
     Basic(String),
     Bearer,
+    Cookie(String),
     Header(HeaderName),
+    /// What stands before the key in the path, from its beginning.
+    Path(String),
+    Prefixed(HeaderName, String),
     Query(String),
 }
+
+/// RFC 3986's unreserved characters stay: a key put into a query looks as its own client would write it.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// What a path segment may hold besides (RFC 3986 §3.3).
+const SEGMENT: &AsciiSet = &UNRESERVED
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b'=');
 
 impl Place {
     /// `Authorization: Bearer …`.
@@ -46,18 +81,62 @@ impl Place {
         Ok(Self(Kind::Basic(user)))
     }
 
+    /// The value of a cookie.
+    ///
+    /// # Errors
+    ///
+    /// When the name is not one that a cookie may have (RFC 6265 §4.1.1).
+    pub fn cookie(name: impl Into<String>) -> Result<Self, ConfigError> {
+        let name = name.into();
+        // A cookie's name is a token, as that of a header is.
+        if HeaderName::try_from(&name).is_err() {
+            return Err(ConfigError::Place("not the name of a cookie"));
+        }
+        Ok(Self(Kind::Cookie(name)))
+    }
+
     /// The whole value of a header.
     ///
     /// # Errors
     ///
     /// When the header frames the message or names the host.
     pub fn header(name: HeaderName) -> Result<Self, ConfigError> {
-        if headers::is_framing(&name) {
-            return Err(ConfigError::Place(
-                "a header that frames the message holds no key",
-            ));
-        }
+        check_name(&name)?;
         Ok(Self(Kind::Header(name)))
+    }
+
+    /// The value of a header behind a prefix such as `Token `, whose case does not matter where a token is looked for.
+    ///
+    /// # Errors
+    ///
+    /// When the header frames the message or names the host, and when the prefix is no text that a header takes.
+    pub fn prefixed(name: HeaderName, prefix: impl Into<String>) -> Result<Self, ConfigError> {
+        check_name(&name)?;
+        let prefix = prefix.into();
+        if prefix.starts_with(' ') || HeaderValue::try_from(&prefix).is_err() {
+            return Err(ConfigError::Place("not a prefix of a header"));
+        }
+        Ok(Self(Kind::Prefixed(name, prefix)))
+    }
+
+    /// A path segment, or the end of one, which `{key}` stands for: `/bot{key}`, `/v3/{key}`. The pattern is where the
+    /// path begins, below the service name; `{key}` is at its end.
+    ///
+    /// A [`Policy`](crate::Policy) sees the path without the key: `/bot/getMe`.
+    ///
+    /// # Errors
+    ///
+    /// When the pattern does not have that form, or nothing else in it.
+    pub fn path(pattern: &str) -> Result<Self, ConfigError> {
+        let before = pattern.strip_suffix("{key}").unwrap_or_default();
+        let plain = before.len() > 1
+            && before.starts_with('/')
+            && !before.contains(['?', '#', '%', '{', '}'])
+            && path::check(before, false).is_ok();
+        if !plain {
+            return Err(ConfigError::Place("not a path such as /bot{key}"));
+        }
+        Ok(Self(Kind::Path(before.to_owned())))
     }
 
     /// The value of a query parameter.
@@ -79,9 +158,39 @@ impl Place {
         match &self.0 {
             Kind::Basic(_) => extract::basic(request),
             Kind::Bearer => extract::bearer(request),
+            Kind::Cookie(name) => extract::cookie(request, name),
             Kind::Header(name) => extract::header(request, name),
+            Kind::Path(before) => extract::path(request, before),
+            Kind::Prefixed(name, prefix) => extract::prefixed(request, name, prefix),
             Kind::Query(name) => extract::query(request, name),
         }
+    }
+
+    /// Puts a key here, alone.
+    pub(crate) fn put(
+        &self,
+        request: &mut Request<Body>,
+        ctx: &Context,
+        key: &Material,
+    ) -> Result<(), TransformError> {
+        let (name, value) = match &self.0 {
+            Kind::Basic(user) => (AUTHORIZATION, key.basic(user)?),
+            Kind::Bearer => (AUTHORIZATION, key.bearer()),
+            Kind::Cookie(name) => (COOKIE, with_cookie(request, name, key.text())?),
+            Kind::Header(name) => (name.clone(), key.raw()),
+            Kind::Prefixed(name, prefix) => (name.clone(), key.prefixed(prefix)?),
+            Kind::Path(before) => {
+                let base = ctx.base_of(request.uri());
+                let path = with_segment(request.uri(), base, before, key.text())?;
+                return set_path(request.uri_mut(), path);
+            }
+            Kind::Query(name) => {
+                let path = with_parameter(request.uri(), self, name, key.text())?;
+                return set_path(request.uri_mut(), path);
+            }
+        };
+        request.headers_mut().insert(name, value);
+        Ok(())
     }
 
     pub(super) fn kind(&self) -> &Kind {
@@ -92,8 +201,9 @@ impl Place {
     pub(super) fn in_header(&self) -> Option<&HeaderName> {
         match &self.0 {
             Kind::Basic(_) | Kind::Bearer => Some(&AUTHORIZATION),
-            Kind::Header(name) => Some(name),
-            Kind::Query(_) => None,
+            Kind::Cookie(_) => Some(&COOKIE),
+            Kind::Header(name) | Kind::Prefixed(name, _) => Some(name),
+            Kind::Path(_) | Kind::Query(_) => None,
         }
     }
 
@@ -109,6 +219,81 @@ impl Place {
             given.eq_ignore_ascii_case(name.as_bytes())
         })
     }
+}
+
+/// The query with the key behind the other parameters.
+fn with_parameter(
+    uri: &Uri,
+    place: &Place,
+    name: &str,
+    key: &str,
+) -> Result<PathAndQuery, TransformError> {
+    let others = uri.query().unwrap_or_default().split('&');
+    let mut query: String = others
+        .filter(|other| !other.is_empty() && !place.is_parameter(other))
+        .flat_map(|other| [other, "&"])
+        .collect();
+    query.extend(utf8_percent_encode(name, UNRESERVED));
+    query.push('=');
+    query.extend(utf8_percent_encode(key, UNRESERVED));
+    Ok(concat("", uri.path(), Some(&query))?)
+}
+
+/// The path with the key in it, where the caller's token was: behind `before`, which ends where a segment does.
+fn with_segment(
+    uri: &Uri,
+    base: &str,
+    before: &str,
+    key: &str,
+) -> Result<PathAndQuery, TransformError> {
+    let below = uri.path().get(base.len()..).unwrap_or_default();
+    let rest = below
+        .strip_prefix(before)
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+        .ok_or_else(TransformError::bad_request)?;
+    let key = utf8_percent_encode(key, SEGMENT).to_string();
+    let path = [base, before, &key, rest].concat();
+    // A key of dots would be a way, not a name.
+    path::check(&path, true).map_err(|_| TransformError::new("the key is no path segment"))?;
+    Ok(concat("", &path, uri.query())?)
+}
+
+fn with_cookie(
+    request: &Request<Body>,
+    name: &str,
+    key: &str,
+) -> Result<HeaderValue, TransformError> {
+    // RFC 6265 §4.1.1: what may not stand in the value of a cookie.
+    if key.contains([' ', '"', ',', ';', '\\']) {
+        return Err(TransformError::new("the key is no value of a cookie"));
+    }
+    let others = request.headers().get_all(COOKIE).iter();
+    let others = others
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .map(str::trim)
+        .filter(|pair| {
+            let given = pair.split('=').next().unwrap_or_default().trim();
+            !pair.is_empty() && !given.eq_ignore_ascii_case(name)
+        });
+    let others: String = others.flat_map(|pair| [pair, "; "]).collect();
+    Ok(sensitive([&others, name, "=", key])?)
+}
+
+fn set_path(uri: &mut Uri, path: PathAndQuery) -> Result<(), TransformError> {
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path);
+    *uri = Uri::from_parts(parts)?;
+    Ok(())
+}
+
+fn check_name(name: &HeaderName) -> Result<(), ConfigError> {
+    if headers::is_framing(name) {
+        return Err(ConfigError::Place(
+            "a header that frames the message holds no key",
+        ));
+    }
+    Ok(())
 }
 
 /// RFC 7617 §2: a colon would end the user name.

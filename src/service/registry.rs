@@ -42,6 +42,10 @@ impl Registry {
         self.services.get(name)
     }
 
+    pub(crate) fn services(&self) -> impl Iterator<Item = &Entry> {
+        self.services.values().map(|entry| &**entry)
+    }
+
     pub(crate) fn insert(
         &mut self,
         name: ServiceName,

@@ -1,8 +1,9 @@
 use std::{fmt, str::FromStr};
 
+use bytes::Bytes;
 use http::{
     Uri,
-    uri::{Authority, PathAndQuery, Scheme},
+    uri::{self, Authority, PathAndQuery, Scheme},
 };
 
 use crate::{ConfigError, upstream::path};
@@ -103,9 +104,19 @@ impl Target {
         &self.authority
     }
 
-    /// The base path as it was written, at least `/`.
-    pub(crate) fn base(&self) -> &PathAndQuery {
-        &self.base
+    /// The target's origin, its base path, and what was asked for below it. Nothing is resolved.
+    pub(crate) fn join(&self, below: &PathAndQuery) -> Result<Uri, http::Error> {
+        let joined = match (below.path(), self.prefix()) {
+            // The service itself: the base path as it was written.
+            ("/", _) => concat(self.base.path(), "", below.query())?,
+            (_, "") => below.clone(),
+            (path, prefix) => concat(prefix, path, below.query())?,
+        };
+        let mut parts = uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(joined);
+        Ok(Uri::from_parts(parts)?)
     }
 
     /// What request paths are put behind: the base path without a slash at its end.
@@ -138,6 +149,17 @@ impl Target {
                 80
             })
     }
+}
+
+/// Puts a path and a query together, byte for byte.
+pub(crate) fn concat(
+    prefix: &str,
+    path: &str,
+    query: Option<&str>,
+) -> Result<PathAndQuery, http::Error> {
+    let (mark, query) = query.map_or(("", ""), |query| ("?", query));
+    let whole = Bytes::from([prefix, path, mark, query].concat());
+    Ok(PathAndQuery::from_maybe_shared(whole)?)
 }
 
 impl FromStr for Target {

@@ -20,7 +20,11 @@
 use std::borrow::Cow;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderName, header::AUTHORIZATION, request::Parts};
+use http::{
+    HeaderName,
+    header::{AUTHORIZATION, COOKIE},
+    request::Parts,
+};
 use percent_encoding::percent_decode_str;
 
 /// The token of `Authorization: Bearer …` (RFC 6750 §2.1). The scheme's case does not matter.
@@ -43,6 +47,38 @@ pub fn basic(request: &Parts) -> Option<Cow<'_, str>> {
 pub fn header<'r>(request: &'r Parts, name: &HeaderName) -> Option<Cow<'r, str>> {
     let value = request.headers.get(name)?.to_str().ok()?;
     Some(Cow::Borrowed(value)).filter(|value| !value.is_empty())
+}
+
+/// The value of one header behind a prefix, whose case does not matter: `Token …`, for example.
+#[must_use]
+pub fn prefixed<'r>(request: &'r Parts, name: &HeaderName, prefix: &str) -> Option<Cow<'r, str>> {
+    let value = request.headers.get(name)?.to_str().ok()?;
+    let (given, rest) = value.split_at_checked(prefix.len())?;
+    let found = given.eq_ignore_ascii_case(prefix) && !rest.is_empty();
+    found.then_some(Cow::Borrowed(rest))
+}
+
+/// The value of the first cookie of this name (RFC 6265 §4.2.1), as it is.
+#[must_use]
+pub fn cookie<'r>(request: &'r Parts, name: &str) -> Option<Cow<'r, str>> {
+    let cookies = request.headers.get_all(COOKIE).iter();
+    let (_, value) = cookies
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(key, _)| *key == name)?;
+    Some(Cow::Borrowed(value)).filter(|value| !value.is_empty())
+}
+
+/// What the path has between `before`, with which it begins, and the next slash; percent-decoded.
+#[must_use]
+pub fn path<'r>(request: &'r Parts, before: &str) -> Option<Cow<'r, str>> {
+    let rest = request.uri.path().strip_prefix(before)?;
+    let segment = rest
+        .split('/')
+        .next()
+        .filter(|segment| !segment.is_empty())?;
+    percent_decode_str(segment).decode_utf8().ok()
 }
 
 /// The percent-decoded value of the first query parameter of this name, which is percent-decoded too.

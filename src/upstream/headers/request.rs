@@ -67,9 +67,9 @@ fn is_about_the_caller(name: &str) -> bool {
 }
 
 fn fate_of_request(name: &str) -> Fate {
-    if is_hop_by_hop(name) || matches!(name, "host" | "content-length" | "expect") {
+    if is_hop_by_hop(name) || matches!(name, "content-length" | "expect") {
         Fate::Drop
-    } else if is_credential(name) || is_about_the_caller(name) {
+    } else if name == "host" || is_credential(name) || is_about_the_caller(name) {
         Fate::Take
     } else {
         Fate::Pass

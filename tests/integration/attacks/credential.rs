@@ -1,6 +1,6 @@
 use http::header::AUTHORIZATION;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
-use sallygate::{Body, Client, Credential, Service, Target};
+use sallygate::{Body, Client, Credential, Place, Service, Target};
 
 use crate::support::{Authority, Reply, Secure, Slot, Stack};
 
@@ -155,7 +155,7 @@ async fn setting_a_key_in_the_query_replaces_what_the_caller_put_there() {
     let stack = Stack::new().await;
     let key = stack.key.clone();
     let config = Service::from_fn(stack.target(), move |mut request, ctx| {
-        key.set_query(ctx, request.uri_mut(), "key")?;
+        key.put(ctx, &mut request, &Place::query("key")?)?;
         Ok(request.into())
     });
     stack

@@ -9,7 +9,7 @@ async fn a_parameter_in_the_keys_place_is_replaced_however_it_is_spelled() {
     stack.upstream.accept(slot.clone());
     let key = stack.key.clone();
     let config = Service::from_fn(stack.target(), move |mut request, ctx| {
-        key.set_query(ctx, request.uri_mut(), "key")?;
+        key.put(ctx, &mut request, &Place::query("key")?)?;
         Ok(request.into())
     })
     .policy(Policy::new().injects(Place::query("key").unwrap()));

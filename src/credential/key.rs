@@ -1,0 +1,215 @@
+use std::{borrow::Cow, env, fmt, sync::Arc, time::SystemTime};
+
+use arc_swap::ArcSwap;
+use http::{HeaderValue, Request};
+use zeroize::Zeroizing;
+
+use super::{Material, Source, SourceError, refresh::Refresher};
+use crate::{Body, ConfigError, Context, Place, TransformError, service::check_user};
+
+/// The real key of an API. Clones are handles to the same key.
+///
+/// See the [module docs](crate::credential).
+#[derive(Clone)]
+pub struct Credential {
+    origin: Arc<Origin>,
+}
+
+enum Origin {
+    Fixed(ArcSwap<Material>),
+    Source(Arc<Refresher>),
+    Choice(Box<dyn Fn(&Context) -> Option<Credential> + Send + Sync>),
+}
+
+impl Credential {
+    /// Takes a key: printable ASCII, no space at either end.
+    ///
+    /// # Errors
+    ///
+    /// When the key is empty or holds anything else, a line break from a file for example.
+    pub fn new(key: impl Into<String>) -> Result<Self, ConfigError> {
+        let material = Material::new(Zeroizing::new(key.into()))?;
+        Ok(Origin::Fixed(ArcSwap::from_pointee(material)).into())
+    }
+
+    /// Takes the key that stands in an environment variable now.
+    ///
+    /// # Errors
+    ///
+    /// When it is not set, and as for [`new`](Self::new).
+    pub fn env(variable: &str) -> Result<Self, ConfigError> {
+        let key = env::var(variable)
+            .map_err(|_| ConfigError::Credential("the environment variable is not set"))?;
+        Self::new(key)
+    }
+
+    /// Gets the key from `source`, when a request first needs it.
+    #[must_use]
+    pub fn from_source(source: impl Source) -> Self {
+        Origin::Source(Arc::new(Refresher::new(source))).into()
+    }
+
+    /// Uses for each request the credential that `choose` gives for it, which is asked once; with `None` the answer is
+    /// 503. Keep the credentials it gives: what a source fetched is kept in them.
+    ///
+    /// What it goes by must have been verified: [`Context::claims`].
+    #[must_use]
+    pub fn choose<F>(choose: F) -> Self
+    where
+        F: Fn(&Context) -> Option<Self> + Send + Sync + 'static,
+    {
+        Origin::Choice(Box::new(choose)).into()
+    }
+
+    /// Replaces the key: the next request uses the new one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new), and when the key comes from a source or is chosen. The old key then stays.
+    pub fn rotate(&self, key: impl Into<String>) -> Result<(), ConfigError> {
+        let material = Material::new(Zeroizing::new(key.into()))?;
+        match &*self.origin {
+            Origin::Fixed(current) => current.store(Arc::new(material)),
+            _ => {
+                return Err(ConfigError::Credential(
+                    "one that is fetched or chosen is not rotated by hand",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The key itself as a header value, for headers such as `x-api-key`.
+    ///
+    /// # Errors
+    ///
+    /// With status 503 when there is no key. A service names the credentials it uses in
+    /// [`ServiceConfig::credentials`](crate::ServiceConfig::credentials), so that they are there when `transform` is
+    /// called.
+    pub fn header(&self, ctx: &Context) -> Result<HeaderValue, TransformError> {
+        Ok(self.material(ctx)?.raw())
+    }
+
+    /// The header value `Bearer <key>`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`header`](Self::header).
+    pub fn bearer(&self, ctx: &Context) -> Result<HeaderValue, TransformError> {
+        Ok(self.material(ctx)?.bearer())
+    }
+
+    /// The header value `Basic <user:key>` (RFC 7617).
+    ///
+    /// # Errors
+    ///
+    /// As for [`header`](Self::header), and when `user` holds a colon or a control character, or is not text that a
+    /// header takes.
+    pub fn basic(&self, ctx: &Context, user: &str) -> Result<HeaderValue, TransformError> {
+        check_user(user)?;
+        Ok(self.material(ctx)?.basic(user)?)
+    }
+
+    /// Puts the key into `place`, alone: a header or parameter of that name goes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`header`](Self::header), and when the key cannot stand there: the request has no such path segment, or is
+    /// too long with it.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use sallygate::{Body, ConfigError, Context, Credential, Place, TransformError};
+    ///
+    /// fn inject(key: &Credential, ctx: &Context, request: &mut http::Request<Body>) -> Result<(), TransformError> {
+    ///     key.put(ctx, request, &Place::query("key")?)
+    /// }
+    /// ```
+    pub fn put(
+        &self,
+        ctx: &Context,
+        request: &mut Request<Body>,
+        place: &Place,
+    ) -> Result<(), TransformError> {
+        let material = self.material(ctx)?;
+        place.put(request, ctx, &material)
+    }
+
+    /// The key as it is now, remembered as used by this request.
+    pub(crate) fn material(&self, ctx: &Context) -> Result<Arc<Material>, TransformError> {
+        let unavailable = |error| TransformError::unavailable().because(error);
+        let owner = self.owner(ctx).map_err(unavailable)?;
+        let (material, renewable) = match &*owner.origin {
+            Origin::Fixed(current) => (current.load_full(), None),
+            Origin::Source(refresher) => {
+                let material = refresher.current(ctx.now()).map_err(unavailable)?;
+                (material, Some(owner.clone().into_owned()))
+            }
+            // A choice that leads to another one.
+            Origin::Choice(_) => return Err(unavailable(SourceError::Other)),
+        };
+        ctx.remember(renewable, material.clone());
+        Ok(material)
+    }
+
+    /// Itself, or what it chooses for this request.
+    fn owner(&self, ctx: &Context) -> Result<Cow<'_, Self>, SourceError> {
+        match &*self.origin {
+            Origin::Choice(choose) => ctx
+                .chosen(self, || choose(ctx))
+                .map(Cow::Owned)
+                .ok_or(SourceError::Missing),
+            _ => Ok(Cow::Borrowed(self)),
+        }
+    }
+
+    /// Whether there is a key for this request, without waiting or fetching.
+    pub(crate) fn is_ready(&self, now: SystemTime) -> bool {
+        match &*self.origin {
+            Origin::Fixed(_) => true,
+            Origin::Source(refresher) => refresher.is_fresh(now),
+            Origin::Choice(_) => false,
+        }
+    }
+
+    /// Sees to it that there is a key for this request.
+    pub(crate) async fn ready(&self, ctx: &Context) -> Result<(), SourceError> {
+        match &*self.owner(ctx)?.origin {
+            Origin::Fixed(_) => Ok(()),
+            Origin::Source(refresher) => refresher.ready(ctx.now()).await,
+            Origin::Choice(_) => Err(SourceError::Other),
+        }
+    }
+
+    /// Whether a key that the upstream refuses can be fetched anew.
+    pub(crate) fn may_renew(&self) -> bool {
+        !matches!(*self.origin, Origin::Fixed(_))
+    }
+
+    /// After the upstream refused `used`: whether there is another key.
+    pub(crate) async fn renew(&self, used: &Material, now: SystemTime) -> bool {
+        match &*self.origin {
+            Origin::Source(refresher) => refresher.renew(used, now).await,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.origin, &other.origin)
+    }
+}
+
+impl From<Origin> for Credential {
+    fn from(origin: Origin) -> Self {
+        Self {
+            origin: Arc::new(origin),
+        }
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential(***)")
+    }
+}

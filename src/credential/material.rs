@@ -1,0 +1,88 @@
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::HeaderValue;
+use zeroize::Zeroizing;
+
+use crate::{ConfigError, credential::redaction::Redaction};
+
+/// One version of a key, ready to be used.
+pub(crate) struct Material {
+    raw: HeaderValue,
+    bearer: HeaderValue,
+    redactions: Vec<Redaction>,
+}
+
+/// A part of a key shorter than this is no secret of its own.
+const PART_MIN: usize = 12;
+
+impl Material {
+    pub(super) fn new(key: Zeroizing<String>) -> Result<Self, ConfigError> {
+        if key.is_empty() {
+            return Err(ConfigError::Credential("empty"));
+        }
+        if !key.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Err(ConfigError::Credential(
+                "holds something else than printable ASCII",
+            ));
+        }
+        if key.starts_with(' ') || key.ends_with(' ') {
+            return Err(ConfigError::Credential("begins or ends with a space"));
+        }
+        // A pair, of an id and a secret for example: each half shows on its own.
+        let parts = key.split(':').filter(|part| part.len() >= PART_MIN);
+        let parts = parts.filter(|part| part.len() < key.len());
+        let redactions = [&**key].into_iter().chain(parts);
+        Ok(Self {
+            raw: sensitive([&key])?,
+            bearer: sensitive(["Bearer ", &key])?,
+            redactions: redactions
+                .map(|part| Redaction::new(part.as_bytes()))
+                .collect(),
+        })
+    }
+
+    /// Whether `text` shows the key, raw or encoded.
+    pub(crate) fn shows_in(&self, text: &[u8]) -> bool {
+        self.redactions
+            .iter()
+            .any(|redaction| redaction.finds(text))
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        // It was made of text.
+        self.raw.to_str().unwrap_or_default()
+    }
+
+    pub(crate) fn raw(&self) -> HeaderValue {
+        self.raw.clone()
+    }
+
+    pub(crate) fn bearer(&self) -> HeaderValue {
+        self.bearer.clone()
+    }
+
+    /// `Basic <user:key>` (RFC 7617).
+    pub(crate) fn basic(&self, user: &str) -> Result<HeaderValue, ConfigError> {
+        let pair = Zeroizing::new([user, ":", self.text()].concat());
+        let pair = Zeroizing::new(STANDARD.encode(&*pair));
+        sensitive(["Basic ", &pair])
+    }
+
+    pub(crate) fn prefixed(&self, prefix: &str) -> Result<HeaderValue, ConfigError> {
+        sensitive([prefix, self.text()])
+    }
+}
+
+/// A header value that hides itself and is wiped when dropped.
+pub(crate) fn sensitive<const N: usize>(parts: [&str; N]) -> Result<HeaderValue, ConfigError> {
+    let mut wiped = Zeroizing::new(Vec::with_capacity(
+        parts.iter().map(|part| part.len()).sum(),
+    ));
+    for part in parts {
+        wiped.extend_from_slice(part.as_bytes());
+    }
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(wiped))
+        .map_err(|_| ConfigError::Credential("not a header value"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
