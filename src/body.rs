@@ -150,7 +150,8 @@ impl Body {
         }
     }
 
-    /// Makes a body of a stream of chunks; an `Err` aborts the message.
+    /// Makes a body of a stream of chunks; an `Err` aborts the message. In a request, a
+    /// [`TransformError`](crate::TransformError) also decides how the caller is answered, if there is no answer yet.
     pub fn from_stream<S, B, E>(stream: S) -> Self
     where
         S: Stream<Item = Result<B, E>> + Send + 'static,
@@ -176,7 +177,9 @@ impl Body {
             {
                 Err(TransformError::body_too_large())
             }
-            Err(_) => Err(TransformError::bad_request()),
+            Err(error) => {
+                Err(TransformError::in_body(&error).unwrap_or_else(TransformError::bad_request))
+            }
         }
     }
 

@@ -169,24 +169,20 @@ struct Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         let outcome = std::mem::replace(&mut self.outcome, Err(SourceError::Other));
-        let mut flights = self.refresher.flights();
-        let said = match outcome {
-            Ok(version) => {
-                self.refresher.current.store(Some(Arc::new(version)));
-                flights.failed = None;
-                Ok(())
+        let said = outcome.as_ref().map(|_| ()).map_err(|error| *error);
+        {
+            let mut flights = self.refresher.flights();
+            match outcome {
+                Ok(version) => self.refresher.current.store(Some(Arc::new(version))),
+                Err(SourceError::Missing) => self.refresher.current.store(None),
+                Err(_) => {}
             }
-            Err(error) => {
-                if error == SourceError::Missing {
-                    self.refresher.current.store(None);
-                }
-                flights.failed = Some((error, self.now));
-                tracing::warn!(target: "sallygate::credential", %error, "no new key");
-                Err(error)
-            }
-        };
-        flights.airborne = None;
-        drop(flights);
+            flights.failed = said.err().map(|error| (error, self.now));
+            flights.airborne = None;
+        }
+        if let Err(error) = said {
+            tracing::warn!(target: "sallygate::credential", %error, "no new key");
+        }
         self.sender.send_replace(Some(said));
     }
 }
@@ -197,9 +193,11 @@ impl Version {
         let refresh_at = match expires_at {
             None => None,
             Some(expires_at) => {
-                let life = expires_at
-                    .duration_since(now)
-                    .map_err(|_| SourceError::Malformed)?;
+                // One that is over before it begins would be fetched without end.
+                let life = expires_at.duration_since(now).unwrap_or_default();
+                if life.is_zero() {
+                    return Err(SourceError::Malformed);
+                }
                 Some(expires_at - EARLY.min(life / 4))
             }
         };

@@ -4,7 +4,7 @@ use http_body::Body as HttpBody;
 use tower::BoxError;
 
 use crate::{
-    Body, Policy,
+    Body, Policy, TransformError,
     body::Watch,
     proxy::Reason,
     service::Used,
@@ -16,7 +16,10 @@ pub(super) fn not_sent(error: BoxError, watch: Option<&Watch>) -> Reason {
     match watch {
         Some(watch) if watch.too_large() => Reason::BodyTooLarge,
         Some(watch) if watch.failed() => Reason::BodyBroken,
-        _ => Reason::Upstream(UpstreamError::of(&error)),
+        _ => match TransformError::in_body(&error) {
+            Some(error) => Reason::Transform(error),
+            None => Reason::Upstream(UpstreamError::of(&error)),
+        },
     }
 }
 

@@ -224,6 +224,31 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for TransformError {
     }
 }
 
+/// One that ends a body, so that it can be told from others when it comes back as the error of a client.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+struct InBody(TransformError);
+
+impl TransformError {
+    /// The one that ended the body of a request that failed in this way.
+    pub(crate) fn in_body(error: &BoxError) -> Option<Self> {
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
+        while let Some(error) = next {
+            if let Some(InBody(error)) = error.downcast_ref() {
+                return Some(error.clone());
+            }
+            next = error.source();
+        }
+        None
+    }
+}
+
+impl From<TransformError> for BoxError {
+    fn from(error: TransformError) -> Self {
+        Box::new(InBody(error))
+    }
+}
+
 /// Shows the kind, never the cause.
 impl fmt::Debug for TransformError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

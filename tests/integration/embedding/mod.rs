@@ -1,3 +1,4 @@
+mod context;
 mod frameworks;
 mod handle;
 mod outbound;
