@@ -4,7 +4,7 @@ use std::{
 };
 
 use http::{
-    HeaderName, HeaderValue, Method, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
     header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
@@ -12,7 +12,7 @@ use crate::{
     Body, TransformError,
     credential::SourceError,
     proxy::Code,
-    service::{Entry, ErrorBody, RequestId},
+    service::{Entry, ErrorBody, RequestId, dialect},
     token::TokenError,
     upstream::{PathProblem, UpstreamError},
 };
@@ -191,6 +191,8 @@ pub(super) struct Refusal<'a> {
     pub(super) service: Option<&'a Entry>,
     /// Whether the caller may know that there is such a service.
     pub(super) verified: bool,
+    /// The caller's headers, while nobody is verified.
+    pub(super) caller: &'a HeaderMap,
     pub(super) challenges: &'a [HeaderValue],
     /// HTTP/1, and the framing of the request was in doubt.
     pub(super) close: bool,
@@ -261,13 +263,16 @@ impl Refusal<'_> {
         response
     }
 
-    /// The service's own words where it has some and the caller may see them.
+    /// The service's own words where it has some and the caller may see them. Until then, the words of the client that
+    /// asks: they depend on nothing but its own headers.
     fn body(&self, rejection: &Rejection) -> ErrorBody {
-        let service = self.service.filter(|_| self.verified);
-        let own = service.and_then(|service| {
-            let own = || service.config.error(rejection);
-            catch_unwind(AssertUnwindSafe(own)).unwrap_or_default()
-        });
+        let own = match self.service {
+            Some(service) if self.verified => {
+                let own = || service.config.error(rejection);
+                catch_unwind(AssertUnwindSafe(own)).unwrap_or_default()
+            }
+            _ => dialect::of(self.caller).map(|error| error(rejection)),
+        };
         own.unwrap_or_else(|| self.plain_body(rejection.code))
     }
 

@@ -104,11 +104,7 @@ pub(super) fn authorize(parts: &Parts, policy: &Policy, gate: &Gate) -> Result<(
     {
         return Err(Reason::Method);
     }
-    if policy
-        .paths
-        .as_ref()
-        .is_some_and(|paths| !paths.iter().any(|own| own.matches(path)))
-    {
+    if !policy.allows_path(path) {
         return Err(Reason::PathNotAllowed);
     }
     if let Some(limit) = policy.body_bytes {

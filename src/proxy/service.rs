@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode, Version, request::Parts};
 use http_body::Body as HttpBody;
 use tower::{BoxError, Service};
 
@@ -98,24 +98,7 @@ impl Passage {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        // In blocks of their own, so that what they hold is not carried across the waits.
-        let Found { token, elsewhere } = {
-            let (mut parts, body) = mem::take(&mut self.request).into_parts();
-            let registry = &self.state.registry;
-            route::check_method(&parts.method)?;
-            route::check_headers(&parts, &self.gate.limits)?;
-            let asked = mem::take(&mut parts.uri);
-            let route = self.gate.route(&asked)?;
-            route::check_path(route.rest, asked.query(), registry.encoded_slashes())?;
-            parts.uri = route.uri(asked.query())?;
-            route::keep_authority(&mut parts.headers, &asked);
-            route::check_credentials(&parts, registry)?;
-
-            self.entry = registry.get(route.service).cloned();
-            let found = request::extract(registry, self.entry.as_deref(), &parts)?;
-            self.request = Request::from_parts(parts, body);
-            found
-        };
+        let Found { token, elsewhere } = self.open()?;
 
         let now = self.gate.clock.now();
         let verified = token::verify(&*self.state.verifier, &token, now).await;
@@ -126,6 +109,7 @@ impl Passage {
         let entry = self.entry.clone().ok_or(Reason::ServiceUnknown)?;
         self.verified = true;
 
+        // In a block of its own, so that what it holds is not carried across the waits.
         let (context, watch) = {
             let (mut parts, body) = mem::take(&mut self.request).into_parts();
             request::remove_token(&mut parts.uri, &token, &entry.policy)?;
@@ -185,6 +169,29 @@ impl Passage {
             rewrite,
             &self.gate.via,
         ))
+    }
+
+    /// The stages before anybody is known. What they refuse is answered without the service's help.
+    fn open(&mut self) -> Result<Found, Reason> {
+        let (mut parts, body) = mem::take(&mut self.request).into_parts();
+        let found = self.find_token(&mut parts);
+        self.request = Request::from_parts(parts, body);
+        found
+    }
+
+    fn find_token(&mut self, parts: &mut Parts) -> Result<Found, Reason> {
+        let registry = &self.state.registry;
+        route::check_method(&parts.method)?;
+        route::check_headers(parts, &self.gate.limits)?;
+        let asked = mem::take(&mut parts.uri);
+        let route = self.gate.route(&asked)?;
+        route::check_path(route.rest, asked.query(), registry.encoded_slashes())?;
+        parts.uri = route.uri(asked.query())?;
+        route::keep_authority(&mut parts.headers, &asked);
+        route::check_credentials(parts, registry)?;
+
+        self.entry = registry.get(route.service).cloned();
+        request::extract(registry, self.entry.as_deref(), parts)
     }
 
     /// From `transform` to the head of an answer.
@@ -250,6 +257,7 @@ impl Passage {
             request_id: self.request_id,
             service: self.entry.as_deref(),
             verified: self.verified,
+            caller: self.request.headers(),
             challenges: self.state.registry.challenges(),
             close: in_doubt && self.version < Version::HTTP_2,
         };

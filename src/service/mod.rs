@@ -42,6 +42,7 @@
 
 mod config;
 mod context;
+pub(crate) mod dialect;
 mod error_body;
 mod generic;
 mod name;
@@ -49,6 +50,8 @@ mod path_pattern;
 mod place;
 mod policy;
 mod registry;
+#[cfg(feature = "sigv4")]
+mod s3;
 mod setup;
 mod target;
 
@@ -64,6 +67,10 @@ pub use self::{
     setup::{SandboxSetup, SetupScope},
     target::Target,
 };
+
+#[cfg(feature = "sigv4")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sigv4")))]
+pub use self::s3::S3;
 
 pub(crate) use self::{
     context::{Caller, Used},

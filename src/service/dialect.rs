@@ -1,0 +1,18 @@
+//! In which API's words a caller is refused of whom nothing is known yet.
+//!
+//! What decides is a header that the API's official clients send, whichever service they call, whether it exists, and
+//! whether the proxy has such a service: the answer tells nothing but what the caller said itself.
+
+use http::HeaderMap;
+
+use crate::{proxy::Rejection, service::ErrorBody};
+
+type Words = fn(&Rejection) -> ErrorBody;
+
+/// What each client's requests bear. The first that is there counts.
+const CLIENTS: [(&str, Words); 0] = [];
+
+pub(crate) fn of(headers: &HeaderMap) -> Option<Words> {
+    let speaks = |(header, _): &&(&str, Words)| headers.contains_key(*header);
+    CLIENTS.iter().find(speaks).map(|(_, words)| *words)
+}
