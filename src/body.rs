@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicU8, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -16,6 +17,10 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use sync_wrapper::SyncWrapper;
+use tokio::{
+    runtime::Handle,
+    time::{Instant, Sleep},
+};
 use tower::BoxError;
 
 use crate::service::TransformError;
@@ -67,7 +72,25 @@ struct Guard {
     watch: Option<Arc<Watch>>,
     trailers: Option<TrailerRule>,
     recording: Option<Recording>,
+    idle: Option<Idle>,
+    /// Freed when the body ends, however it ends.
+    held: Option<Held>,
 }
+
+/// What is held for as long as a body passes: a place among the concurrent requests, for example.
+pub(crate) type Held = Box<dyn Any + Send + Sync>;
+
+/// Gives a body up that does not move.
+struct Idle {
+    timeout: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+}
+
+/// The body did not move for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("body did not move")]
+struct Stalled;
 
 /// What has passed of a body, for as long as that is little: to send it again.
 #[derive(Clone)]
@@ -90,6 +113,7 @@ pub(crate) struct Watch(AtomicU8);
 const MOVED: u8 = 1;
 const FAILED: u8 = 2;
 const TOO_LARGE: u8 = 4;
+const STALLED: u8 = 8;
 
 impl Watch {
     /// Whether anything passed since the last call.
@@ -105,6 +129,11 @@ impl Watch {
     /// Whether the body went over its limit.
     pub(crate) fn too_large(&self) -> bool {
         self.0.load(Ordering::Relaxed) & TOO_LARGE != 0
+    }
+
+    /// Whether the body was given up because it did not move.
+    pub(crate) fn stalled(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & STALLED != 0
     }
 
     fn set(&self, bit: u8) {
@@ -208,6 +237,31 @@ impl Body {
         (self, Some(watch))
     }
 
+    /// Gives the body up once nothing has come for this long.
+    pub(crate) fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
+        if let (Some(timeout), false) = (timeout, self.is_buffered()) {
+            let guard = self.guard.get_or_insert_with(Guard::unbounded);
+            guard.idle = Some(Idle {
+                timeout,
+                timer: None,
+                waiting: false,
+            });
+        }
+        self
+    }
+
+    /// Keeps `held` until the body ends; a body that takes no time frees it now.
+    pub(crate) fn hold(mut self, held: Option<Held>) -> Self {
+        if let (Some(held), false) = (held, self.is_end_stream()) {
+            self.guard.get_or_insert_with(Guard::unbounded).held = Some(held);
+        }
+        self
+    }
+
+    fn is_buffered(&self) -> bool {
+        matches!(self.kind, Kind::Empty | Kind::Full(_)) || self.is_end_stream()
+    }
+
     /// Keeps what passes, `limit` bytes at most.
     pub(crate) fn recorded(mut self, limit: usize) -> (Self, Recording) {
         let recording = Recording(Arc::new(Mutex::new(Recorded {
@@ -230,6 +284,15 @@ impl Body {
         self
     }
 
+    fn end(&mut self) {
+        if let Some(guard) = &mut self.guard {
+            guard.held = None;
+            if let Some(recording) = &guard.recording {
+                recording.end();
+            }
+        }
+    }
+
     /// The progress of this body, if it is one that can stall or fail.
     pub(crate) fn watch(&self) -> Option<Arc<Watch>> {
         self.guard.as_ref()?.watch.clone()
@@ -243,6 +306,8 @@ impl Guard {
             watch: None,
             trailers: None,
             recording: None,
+            idle: None,
+            held: None,
         })
     }
 
@@ -255,10 +320,23 @@ impl Guard {
         }
     }
 
+    /// While nothing comes.
+    fn stall(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
+        let Some(idle) = &mut self.idle else {
+            return Poll::Pending;
+        };
+        ready!(idle.poll(cx));
+        self.report(STALLED);
+        Poll::Ready(Stalled.into())
+    }
+
     fn pass(
         &mut self,
         frame: Option<Result<Frame<Bytes>, BoxError>>,
     ) -> Option<Result<Frame<Bytes>, BoxError>> {
+        if let Some(idle) = &mut self.idle {
+            idle.waiting = false;
+        }
         match frame? {
             Err(error) => {
                 self.report(FAILED);
@@ -280,6 +358,26 @@ impl Guard {
                 }
                 Some(Ok(frame))
             }
+        }
+    }
+}
+
+impl Idle {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.waiting {
+            let Ok(_runtime) = Handle::try_current() else {
+                // Nothing keeps the time here.
+                return Poll::Pending;
+            };
+            self.waiting = true;
+            match &mut self.timer {
+                Some(timer) => timer.as_mut().reset(Instant::now() + self.timeout),
+                None => self.timer = Some(Box::pin(tokio::time::sleep(self.timeout))),
+            }
+        }
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().poll(cx),
+            None => Poll::Pending,
         }
     }
 }

@@ -12,6 +12,9 @@ pub enum ConfigError {
     /// The claims of a token cannot be made.
     #[error("claims: {0}")]
     Claims(&'static str),
+    /// An origin that browsers may call from is not one.
+    #[error("cors: {0}")]
+    Cors(&'static str),
     /// A credential cannot be put into a header.
     #[error("credential: {0}")]
     Credential(&'static str),
@@ -21,6 +24,9 @@ pub enum ConfigError {
     /// A header may not be let through.
     #[error("header: {0}")]
     Header(&'static str),
+    /// A host name that leads to a service cannot be used.
+    #[error("host: {0}")]
+    Host(&'static str),
     /// A limit is out of range.
     #[error("limit: {0}")]
     Limit(&'static str),
