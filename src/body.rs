@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use sync_wrapper::SyncWrapper;
 use tokio::{
     runtime::Handle,
+    sync::watch,
     time::{Instant, Sleep},
 };
 use tower::BoxError;
@@ -73,6 +74,7 @@ struct Guard {
     trailers: Option<TrailerRule>,
     recording: Option<Recording>,
     idle: Option<Idle>,
+    cut: Option<Cut>,
     /// Freed when the body ends, however it ends.
     held: Option<Held>,
 }
@@ -86,6 +88,17 @@ struct Idle {
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
 }
+
+/// Breaks a body off when it is told to, waiting or not.
+struct Cut {
+    order: watch::Receiver<bool>,
+    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+}
+
+/// The body was broken off.
+#[derive(Debug, thiserror::Error)]
+#[error("broken off")]
+struct BrokenOff;
 
 /// The body did not move for too long.
 #[derive(Debug, thiserror::Error)]
@@ -237,9 +250,17 @@ impl Body {
         (self, Some(watch))
     }
 
+    /// Breaks the body off once more than `limit` bytes have passed.
+    pub(crate) fn bounded(mut self, limit: u64) -> Self {
+        if limit < u64::MAX && !self.is_end_stream() {
+            self.guard.get_or_insert_with(Guard::unbounded).left = limit;
+        }
+        self
+    }
+
     /// Gives the body up once nothing has come for this long.
-    pub(crate) fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
-        if let (Some(timeout), false) = (timeout, self.is_buffered()) {
+    pub(crate) fn idle_timeout(mut self, timeout: Duration) -> Self {
+        if !self.is_buffered() {
             let guard = self.guard.get_or_insert_with(Guard::unbounded);
             guard.idle = Some(Idle {
                 timeout,
@@ -250,9 +271,21 @@ impl Body {
         self
     }
 
+    /// Breaks the body off once `order` says so.
+    pub(crate) fn cut_by(mut self, order: watch::Receiver<bool>) -> Self {
+        if !self.is_buffered() {
+            let guard = self.guard.get_or_insert_with(Guard::unbounded);
+            guard.cut = Some(Cut {
+                order,
+                waiting: None,
+            });
+        }
+        self
+    }
+
     /// Keeps `held` until the body ends; a body that takes no time frees it now.
-    pub(crate) fn hold(mut self, held: Option<Held>) -> Self {
-        if let (Some(held), false) = (held, self.is_end_stream()) {
+    pub(crate) fn hold(mut self, held: Held) -> Self {
+        if !self.is_end_stream() {
             self.guard.get_or_insert_with(Guard::unbounded).held = Some(held);
         }
         self
@@ -307,6 +340,7 @@ impl Guard {
             trailers: None,
             recording: None,
             idle: None,
+            cut: None,
             held: None,
         })
     }
@@ -322,6 +356,10 @@ impl Guard {
 
     /// While nothing comes.
     fn stall(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
+        if self.cut.as_mut().is_some_and(|cut| cut.poll(cx).is_ready()) {
+            self.report(FAILED);
+            return Poll::Ready(BrokenOff.into());
+        }
         let Some(idle) = &mut self.idle else {
             return Poll::Pending;
         };
@@ -359,6 +397,20 @@ impl Guard {
                 Some(Ok(frame))
             }
         }
+    }
+}
+
+impl Cut {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let waiting = self.waiting.get_or_insert_with(|| {
+            let mut order = self.order.clone();
+            Box::pin(async move {
+                if order.wait_for(|cut| *cut).await.is_err() {
+                    std::future::pending().await
+                }
+            })
+        });
+        waiting.as_mut().poll(cx)
     }
 }
 
@@ -425,28 +477,26 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = match &mut self.kind {
-            Kind::Empty => None,
+            Kind::Empty => Poll::Ready(None),
             Kind::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
                 self.kind = Kind::Empty;
-                Some(Ok(Frame::data(bytes)))
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Kind::Incoming(body) => {
-                ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(Into::into))
-            }
-            Kind::Stream(body) => ready!(body.poll_frame(cx)),
+            Kind::Incoming(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(Into::into))),
+            Kind::Stream(body) => body.poll_frame(cx),
         };
-        let frame = match &mut self.guard {
-            Some(guard) => guard.pass(frame),
-            None => return Poll::Ready(frame),
+        let Some(guard) = &mut self.guard else {
+            return frame;
         };
-        if let Some(recording) = self
-            .guard
-            .as_ref()
-            .and_then(|guard| guard.recording.as_ref())
-            && (frame.is_none() || self.is_end_stream())
-        {
-            recording.end();
+        let frame = match frame {
+            Poll::Ready(frame) => guard.pass(frame),
+            Poll::Pending => Some(Err(ready!(guard.stall(cx)))),
+        };
+        if frame.is_none() || self.is_end_stream() {
+            self.end();
         }
         Poll::Ready(frame)
     }

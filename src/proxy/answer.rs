@@ -6,7 +6,7 @@ use tower::BoxError;
 use crate::{
     Body, Policy, TransformError,
     body::Watch,
-    proxy::Reason,
+    proxy::{Reason, websocket::WebSocket},
     service::Used,
     upstream::{CameOver, Rewrite, UpstreamError, headers},
 };
@@ -16,6 +16,7 @@ pub(super) fn not_sent(error: BoxError, watch: Option<&Watch>) -> Reason {
     match watch {
         Some(watch) if watch.too_large() => Reason::BodyTooLarge,
         Some(watch) if watch.failed() => Reason::BodyBroken,
+        Some(watch) if watch.stalled() => Reason::BodyStalled,
         _ => match TransformError::in_body(&error) {
             Some(error) => Reason::Transform(error),
             None => Reason::Upstream(UpstreamError::of(&error)),
@@ -24,13 +25,17 @@ pub(super) fn not_sent(error: BoxError, watch: Option<&Watch>) -> Reason {
 }
 
 /// Refuses an answer that was not asked for, or that could be read in two ways.
-pub(super) fn received<B>(answer: Response<B>) -> Result<Response<Body>, Reason>
+pub(super) fn received<B>(
+    answer: Response<B>,
+    websocket: Option<&WebSocket>,
+) -> Result<Response<Body>, Reason>
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    if answer.status() == StatusCode::SWITCHING_PROTOCOLS
-        || headers::is_broken_response(answer.headers())
+    let unasked = answer.status() == StatusCode::SWITCHING_PROTOCOLS
+        && !websocket.is_some_and(|websocket| websocket.is_accepted(&answer));
+    if unasked || headers::is_broken_response(answer.headers())
     {
         if let Some(connection) = answer.extensions().get::<CameOver>() {
             connection.cut();
@@ -47,8 +52,12 @@ pub(super) fn clean<'a>(
     used: Used,
     rewrite: impl FnOnce() -> Rewrite<'a>,
     via: &[HeaderValue; 2],
-) -> Response<Body> {
+) -> Result<Response<Body>, Reason> {
     let (mut parts, body) = answer.into_parts();
+    let limit = policy.response_bytes.unwrap_or(u64::MAX);
+    if body.size_hint().lower() > limit {
+        return Err(Reason::Upstream(UpstreamError::TooLarge));
+    }
     let version = std::mem::replace(&mut parts.version, Version::HTTP_11);
     // The reason phrase is among the extensions: the upstream's words, unread.
     parts.extensions.clear();
@@ -65,5 +74,6 @@ pub(super) fn clean<'a>(
             headers::clean_trailers(trailers, &used)
         }))
     };
-    Response::from_parts(parts, body)
+    let body = body.bounded(limit);
+    Ok(Response::from_parts(parts, body))
 }

@@ -22,6 +22,10 @@ pub enum Code {
     MethodNotAllowed,
     /// `PROXY_PATH_INVALID`, 400.
     PathInvalid,
+    /// `PROXY_RATE_LIMITED`, 429.
+    RateLimited,
+    /// `PROXY_REQUEST_TIMEOUT`, 408.
+    RequestTimeout,
     /// `PROXY_SERVICE_NOT_FOUND`, 404.
     ServiceNotFound,
     /// `PROXY_STATE_UNAVAILABLE`, 503.
@@ -56,6 +60,8 @@ impl Code {
             Self::Loop => "PROXY_LOOP",
             Self::MethodNotAllowed => "PROXY_METHOD_NOT_ALLOWED",
             Self::PathInvalid => "PROXY_PATH_INVALID",
+            Self::RateLimited => "PROXY_RATE_LIMITED",
+            Self::RequestTimeout => "PROXY_REQUEST_TIMEOUT",
             Self::ServiceNotFound => "PROXY_SERVICE_NOT_FOUND",
             Self::StateUnavailable => "PROXY_STATE_UNAVAILABLE",
             Self::TargetError => "PROXY_TARGET_ERROR",
@@ -79,6 +85,8 @@ impl Code {
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::ServiceNotFound => StatusCode::NOT_FOUND,
             Self::TargetError | Self::TransformError => StatusCode::BAD_GATEWAY,
             Self::TargetTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -100,6 +108,8 @@ impl Code {
             Self::Loop => "The request came back to this proxy",
             Self::MethodNotAllowed => "This method is not allowed",
             Self::PathInvalid => "The path is invalid",
+            Self::RateLimited => "Too many requests",
+            Self::RequestTimeout => "The request body did not come in time",
             Self::ServiceNotFound => "There is no such service",
             Self::StateUnavailable => "The proxy cannot answer now",
             Self::TargetError => "The upstream could not be reached",
@@ -118,6 +128,8 @@ impl Code {
             self,
             Self::CredentialUnavailable
                 | Self::Internal
+                | Self::RateLimited
+                | Self::RequestTimeout
                 | Self::StateUnavailable
                 | Self::TargetError
                 | Self::TargetTimeout

@@ -1,13 +1,21 @@
-use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc, time::SystemTime};
+use std::{
+    collections::hash_map::RandomState,
+    hash::BuildHasher,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, HeaderValue, Uri, header::VIA};
+use http::{HeaderMap, HeaderValue, Request, Uri, header::VIA};
 
 use crate::{
-    ConfigError,
+    ConfigError, Policy,
     proxy::{
-        Limits, Reason,
+        Cors, Limits, Reason,
+        hosts::Hosts,
+        occupancy::Occupancy,
         route::{Mount, Route},
+        shutdown::Shutdown,
     },
     service::{Registry, ServiceName},
     token::{Clock, Verifier},
@@ -25,6 +33,10 @@ pub(super) struct Gate {
     /// Our names in `Via`, for HTTP/1 and HTTP/2. Unlike any other proxy's: a request that bears it was here before.
     pub(super) via: [HeaderValue; 2],
     pseudonym: Box<str>,
+    pub(super) hosts: Hosts,
+    pub(super) cors: Option<Cors>,
+    pub(super) occupancy: Arc<Occupancy>,
+    pub(super) shutdown: Shutdown,
 }
 
 /// What may change at run time. A request works on one of these from beginning to end.
@@ -53,6 +65,10 @@ impl Gate {
             })),
             via: [via("1.1")?, via("2.0")?],
             pseudonym: pseudonym.into(),
+            hosts: Hosts::default(),
+            cors: None,
+            occupancy: Arc::default(),
+            shutdown: Shutdown::new(),
         })
     }
 
@@ -65,8 +81,16 @@ impl Gate {
         Ok(())
     }
 
-    /// The part of a path that is ours to look at; `None` for the host application's own.
-    pub(super) fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
+    /// Whether a request is ours to look at, or the host application's own.
+    pub(super) fn concerns<B>(&self, request: &Request<B>) -> bool {
+        self.below(request.uri().path()).is_some()
+            || self
+                .hosts
+                .service(request.uri(), request.headers())
+                .is_some()
+    }
+
+    fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
         if self.nested {
             Some(path)
         } else {
@@ -74,14 +98,28 @@ impl Gate {
         }
     }
 
-    /// Tells service name and rest apart.
-    pub(super) fn route<'u>(&self, uri: &'u Uri) -> Result<Route<'u>, Reason> {
-        Route::of(self.below(uri.path()).unwrap_or_default())
+    /// Tells service name and rest apart. A host name comes before the mount.
+    pub(super) fn route<'r>(
+        &'r self,
+        uri: &'r Uri,
+        headers: &'r HeaderMap,
+    ) -> Result<Route<'r>, Reason> {
+        match self.hosts.service(uri, headers) {
+            Some(service) => Ok(Route::by_host(service, uri.path())),
+            None => Route::of(self.below(uri.path()).unwrap_or_default()),
+        }
     }
 
     /// What callers put before a service's paths.
-    pub(super) fn public_prefix(&self, service: &ServiceName) -> String {
+    pub(super) fn public_prefix(&self, service: &ServiceName, by_host: bool) -> String {
+        if by_host {
+            return String::new();
+        }
         format!("{}{}/{service}", self.public_origin, self.mount.as_str())
+    }
+
+    pub(super) fn idle_timeout(&self, policy: &Policy) -> Duration {
+        policy.idle_timeout.unwrap_or(self.limits.idle_timeout)
     }
 
     pub(super) fn was_here(&self, headers: &HeaderMap) -> bool {

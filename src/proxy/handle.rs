@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
@@ -7,6 +7,7 @@ use crate::{
     proxy::{
         gate::{self, State},
         route::Mount,
+        shutdown::Shutdown,
     },
     service::{SandboxSetup, ServiceConfig, ServiceName, SetupScope},
     token::Verifier,
@@ -35,6 +36,7 @@ use crate::{
 pub struct Handle {
     pub(super) state: Arc<ArcSwap<State>>,
     pub(super) mount: Mount,
+    pub(super) shutdown: Shutdown,
 }
 
 impl Handle {
@@ -111,6 +113,14 @@ impl Handle {
             })
         });
         Ok(setups.fold(SandboxSetup::new(), SandboxSetup::merge))
+    }
+
+    /// Ends the proxy in order: new requests are answered with 503, requests under way finish, WebSockets are closed,
+    /// and what is still streaming after `grace` is broken off. Gives the number of those.
+    ///
+    /// Stop accepting connections first; then wait for this, and for the server's own graceful shutdown beside it.
+    pub async fn shutdown(&self, grace: Duration) -> usize {
+        self.shutdown.run(grace).await
     }
 
     /// Verifies tokens with another verifier from now on. What the old one had remembered goes with it.

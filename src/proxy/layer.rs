@@ -13,7 +13,7 @@ use tower::{BoxError, Layer, Service};
 
 use crate::{
     Body, Client, ConfigError,
-    proxy::{Handle, Limits, ResponseBody, ResponseFuture, gate::Gate, service::serve},
+    proxy::{Cors, Handle, Limits, ResponseBody, ResponseFuture, gate::Gate, service::serve},
     service::ServiceConfig,
     token::{Clock, Verifier},
 };
@@ -110,12 +110,55 @@ impl<C> ProxyLayer<C> {
         Ok(self)
     }
 
+    /// Also serves everything at this host name as the service `service`, whatever the path: for clients that cannot take
+    /// a base path, gRPC among them.
+    ///
+    /// The name has no port and counts in any case. Requests to it never reach the application inside.
+    ///
+    /// # Errors
+    ///
+    /// When it is no host name, or the service's name breaks its grammar.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use sallygate::{JwtVerifier, ProxyLayer};
+    ///
+    /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?
+    ///     .host("grpc.gate.example.com", "greeter")? // https://grpc.gate.example.com/helloworld.Greeter/SayHello
+    ///     .host_suffix("proxy.example.com")?; // https://{service}.proxy.example.com/…
+    /// # Ok::<(), sallygate::ConfigError>(())
+    /// ```
+    pub fn host(mut self, host: &str, service: &str) -> Result<Self, ConfigError> {
+        let service = service.parse()?;
+        Arc::make_mut(&mut self.gate).hosts.add(host, service)?;
+        Ok(self)
+    }
+
+    /// Also serves everything at the host names below this one as the services they name: `{service}.proxy.example.com`.
+    /// Host names are read in lower case, so the service's name must be in lower case.
+    ///
+    /// # Errors
+    ///
+    /// When it is no host name.
+    pub fn host_suffix(mut self, suffix: &str) -> Result<Self, ConfigError> {
+        Arc::make_mut(&mut self.gate).hosts.add_suffix(suffix)?;
+        Ok(self)
+    }
+
+    /// Lets pages in browsers call the proxy. Defaults to none.
+    pub fn cors(mut self, cors: Cors) -> Self {
+        Arc::make_mut(&mut self.gate).cors = Some(cors);
+        self
+    }
+
     /// A handle to change services and keys at run time.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle {
             state: self.gate.state.clone(),
             mount: self.gate.mount.clone(),
+            shutdown: self.gate.shutdown.clone(),
         }
     }
 
@@ -186,7 +229,7 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> ResponseFuture<S::Future> {
-        if self.gate.below(request.uri().path()).is_none() {
+        if !self.gate.concerns(&request) {
             return ResponseFuture::inner(self.inner.call(request));
         }
         let request = request.map(Body::new);

@@ -1,6 +1,8 @@
+use std::{num::NonZeroUsize, time::Duration};
+
 use crate::ConfigError;
 
-/// How large a request may be.
+/// How large requests may be, how long nothing may move, and how many there may be at a time.
 ///
 /// # Example
 ///
@@ -15,6 +17,8 @@ pub struct Limits {
     pub(super) header_bytes: usize,
     pub(super) header_fields: usize,
     pub(super) uri_bytes: usize,
+    pub(super) idle_timeout: Duration,
+    pub(super) concurrent_per_sandbox: Option<NonZeroUsize>,
 }
 
 impl Limits {
@@ -26,6 +30,8 @@ impl Limits {
             header_bytes: 64 << 10,
             header_fields: 100,
             uri_bytes: 16 << 10,
+            idle_timeout: Duration::from_secs(600),
+            concurrent_per_sandbox: None,
         }
     }
 
@@ -56,6 +62,23 @@ impl Limits {
     #[must_use]
     pub const fn uri_bytes(mut self, bytes: usize) -> Self {
         self.uri_bytes = bytes;
+        self
+    }
+
+    /// Gives up on a body of a request or an answer, or on a WebSocket, when nothing has come for this long. Defaults to
+    /// ten minutes. How long a body may take as a whole is not limited. A service may have its own:
+    /// [`Policy::idle_timeout`](crate::Policy::idle_timeout).
+    #[must_use]
+    pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// How many requests of one sandbox may be under way at a time, each until its answer has ended; one more is
+    /// answered with 429. Defaults to any number.
+    #[must_use]
+    pub const fn concurrent_per_sandbox(mut self, requests: NonZeroUsize) -> Self {
+        self.concurrent_per_sandbox = Some(requests);
         self
     }
 

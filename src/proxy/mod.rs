@@ -42,19 +42,25 @@
 
 mod answer;
 mod code;
+mod cors;
 mod future;
 mod gate;
 mod handle;
+mod hosts;
 mod layer;
 mod limits;
+mod occupancy;
 mod rejection;
 mod repeat;
 mod request;
 mod route;
 mod service;
+mod shutdown;
+mod websocket;
 
 pub use self::{
     code::Code,
+    cors::Cors,
     future::{ResponseBody, ResponseFuture},
     handle::Handle,
     layer::{Proxy, ProxyLayer, ProxyService},

@@ -55,10 +55,16 @@ pub struct Rejection {
 pub enum Reason {
     /// The caller's body broke off or was malformed.
     BodyBroken,
+    /// Nothing more of the caller's body came for too long.
+    BodyStalled,
     /// The body is over the proxy's limit or the service's.
     BodyTooLarge,
+    /// The sandbox has as many requests under way as it may.
+    Busy,
     /// There is no credential to put in.
     Credential(SourceError),
+    /// A page of another site asked, with the token in a cookie that came along by itself.
+    CrossSite,
     /// A header that matters to framing, routing or credentials is duplicated or malformed.
     Header(&'static str),
     /// Too many headers, or too large.
@@ -75,8 +81,12 @@ pub enum Reason {
     Path(PathProblem),
     /// The service's policy leaves this path out.
     PathNotAllowed,
+    /// The service has as many requests under way as it may.
+    ServiceBusy,
     /// There is no such service.
     ServiceUnknown,
+    /// The proxy is shutting down.
+    ShuttingDown,
     /// The token was not accepted.
     Token(TokenError),
     /// Something stands where another service takes its token, and nothing where this one does.
@@ -85,7 +95,7 @@ pub enum Reason {
     TokenMissing,
     /// The service's `transform` failed.
     Transform(TransformError),
-    /// A WebSocket upgrade, which is not supported.
+    /// A WebSocket, where the HTTP server in front gives no connection for it.
     Upgrade,
     /// The upstream could not be asked, or did not answer.
     Upstream(UpstreamError),
@@ -97,7 +107,11 @@ impl Reason {
     /// The one place that maps a reason to what the caller is told.
     const fn code(&self) -> Code {
         match self {
+            Self::BodyStalled => Code::RequestTimeout,
             Self::BodyTooLarge => Code::BodyTooLarge,
+            Self::Busy => Code::RateLimited,
+            Self::CrossSite => Code::Forbidden,
+            Self::ServiceBusy | Self::ShuttingDown => Code::StateUnavailable,
             Self::Credential(_) => Code::CredentialUnavailable,
             Self::BodyBroken | Self::Header(_) => Code::HeadersInvalid,
             Self::HeadersTooLarge => Code::HeadersTooLarge,
@@ -131,6 +145,11 @@ impl std::fmt::Display for Reason {
         match self {
             Self::BodyTooLarge => f.write_str("request body over the limit"),
             Self::BodyBroken => f.write_str("request body broke off"),
+            Self::BodyStalled => f.write_str("request body stalled"),
+            Self::Busy => f.write_str("too many requests of this sandbox"),
+            Self::CrossSite => f.write_str("token in a cookie, from another site"),
+            Self::ServiceBusy => f.write_str("too many requests to this service"),
+            Self::ShuttingDown => f.write_str("shutting down"),
             Self::Credential(error) => write!(f, "credential: {error}"),
             Self::HeadersTooLarge => f.write_str("headers over the limit"),
             Self::Header(problem) => f.write_str(problem),
@@ -251,7 +270,7 @@ impl Refusal<'_> {
                     .and_then(|service| service.policy.methods.as_deref());
                 headers.insert(ALLOW, allow(methods));
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}

@@ -1,8 +1,8 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Uri,
-    header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
+    header::{CONTENT_LENGTH, COOKIE, HOST, ORIGIN, TRANSFER_ENCODING},
     request::Parts,
 };
 use http_body::Body as HttpBody;
@@ -92,6 +92,9 @@ pub(super) fn remove_token(uri: &mut Uri, token: &str, policy: &Policy) -> Resul
 
 /// What this caller may do here. It sees the bytes that are sent.
 pub(super) fn authorize(parts: &Parts, policy: &Policy, gate: &Gate) -> Result<(), Reason> {
+    if gate.shutdown.has_begun() {
+        return Err(Reason::ShuttingDown);
+    }
     let path = parts.uri.path();
     // The first check was as lenient as the most lenient service; it differs in escapes alone.
     if path.contains('%') {
@@ -113,15 +116,38 @@ pub(super) fn authorize(parts: &Parts, policy: &Policy, gate: &Gate) -> Result<(
     if gate.was_here(&parts.headers) {
         return Err(Reason::Loop);
     }
-    if parts
-        .headers
-        .get_all(UPGRADE)
-        .iter()
-        .any(|value| headers::lists(value, "websocket"))
-    {
-        return Err(Reason::Upgrade);
-    }
     Ok(())
+}
+
+/// A browser adds cookies to what other sites ask for: where the token is in one, they may only read, and what they read
+/// is kept from them. Pages of the same site, and clients that are no browsers, may do everything.
+pub(super) fn check_site(parts: &Parts, token: &str, websocket: bool) -> Result<(), Reason> {
+    let in_cookie = |value: &HeaderValue| headers::shows(value.as_bytes(), token);
+    if (parts.method.is_safe() && !websocket)
+        || !parts.headers.get_all(COOKIE).iter().any(in_cookie)
+    {
+        return Ok(());
+    }
+    let same = |name: &str| match parts.headers.get("sec-fetch-site") {
+        Some(site) => site == "same-origin" || site == "none",
+        None => match parts.headers.get(name) {
+            Some(origin) => is_of(origin, parts.headers.get(HOST)),
+            None => true,
+        },
+    };
+    if same(ORIGIN.as_str()) {
+        Ok(())
+    } else {
+        Err(Reason::CrossSite)
+    }
+}
+
+/// Whether an origin is at this host and port.
+fn is_of(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
+    let origin = origin.to_str().unwrap_or_default();
+    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
+    !host.is_empty() && authority.eq_ignore_ascii_case(host)
 }
 
 /// Bounds the caller's body, and keeps its trailers to what a trailer section may hold.
@@ -130,11 +156,13 @@ pub(super) fn guard(
     token: String,
     state: Arc<State>,
     limit: u64,
+    idle_timeout: Duration,
 ) -> (Body, Option<Arc<Watch>>) {
     let (body, watch) = body.limited(limit);
     if watch.is_none() {
         return (body, None);
     }
+    let body = body.idle_timeout(idle_timeout);
     let clean = move |trailers: &mut HeaderMap| {
         headers::clean_request_trailers(trailers, state.registry.injected(), &token);
     };

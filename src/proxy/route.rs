@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use http::{
     HeaderMap, HeaderValue, Method, Uri, Version,
     header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING},
@@ -7,7 +9,7 @@ use http::{
 
 use crate::{
     ConfigError,
-    proxy::{Limits, Reason},
+    proxy::{Limits, Reason, websocket::is_extended_connect},
     service::{Registry, concat},
     upstream::{PathProblem, headers, path},
 };
@@ -17,11 +19,13 @@ use crate::{
 pub(super) struct Mount(Box<str>);
 
 /// A request path below the mount, told apart but not yet trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Route<'p> {
-    pub(super) service: &'p str,
+    pub(super) service: Cow<'p, str>,
     /// Empty, or begins with a slash.
     pub(super) rest: &'p str,
+    /// By the name of the host, and not by the path.
+    pub(super) by_host: bool,
 }
 
 impl Mount {
@@ -68,7 +72,20 @@ impl<'p> Route<'p> {
             return Err(Reason::Path(PathProblem::Unroutable));
         };
         let (service, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
-        Ok(Self { service, rest })
+        Ok(Self {
+            service: Cow::Borrowed(service),
+            rest,
+            by_host: false,
+        })
+    }
+
+    /// A request whose host names the service: all of the path is below it.
+    pub(super) fn by_host(service: Cow<'p, str>, path: &'p str) -> Self {
+        Self {
+            service,
+            rest: path,
+            by_host: true,
+        }
     }
 
     /// The request target as the service sees it: rest and query.
@@ -85,7 +102,7 @@ pub(super) fn path_and_query(path: &str, query: Option<&str>) -> Result<PathAndQ
 
 /// Refuses methods that no proxy of this kind forwards, and other spellings of those that it does: methods are
 /// case-sensitive (RFC 9110 §9.1), but not every server thinks so.
-pub(super) fn check_method(method: &Method) -> Result<(), Reason> {
+pub(super) fn check_method(parts: &Parts) -> Result<(), Reason> {
     const STANDARD: [Method; 8] = [
         Method::GET,
         Method::HEAD,
@@ -96,8 +113,10 @@ pub(super) fn check_method(method: &Method) -> Result<(), Reason> {
         Method::OPTIONS,
         Method::CONNECT,
     ];
+    let method = &parts.method;
     let respelled = |standard: &Method| method.as_str().eq_ignore_ascii_case(standard.as_str());
     match *method {
+        Method::CONNECT if is_extended_connect(method, &parts.extensions) => Ok(()),
         Method::TRACE | Method::CONNECT => Err(Reason::Method),
         _ if STANDARD.contains(method) => Ok(()),
         _ if STANDARD.iter().any(respelled) || respelled(&Method::TRACE) => Err(Reason::Method),
@@ -338,7 +357,8 @@ mod tests {
             ("/svc/", "svc", "/"),
             ("/svc//a", "svc", "//a"),
         ] {
-            assert_eq!(Route::of(below).unwrap(), Route { service, rest });
+            let route = Route::of(below).unwrap();
+            assert_eq!((&*route.service, route.rest), (service, rest));
         }
         for below in ["", "/", "//svc"] {
             assert!(

@@ -14,18 +14,20 @@ use tower::{BoxError, Service};
 
 use crate::{
     Body, Context, Outcome, Target,
-    body::Watch,
+    body::{Held, Watch},
     proxy::{
         Reason, answer,
         gate::{Gate, State},
         rejection::Refusal,
+        occupancy::ServicePlace,
         repeat::Spare,
         request::{self, Found},
         route,
+        websocket::{self, Until, WebSocket},
     },
     service::{Caller, Entry, RequestId},
-    token,
-    upstream::{Rewrite, headers},
+    token::{self, Claims},
+    upstream::{ResponseTimeout, Rewrite, headers},
 };
 
 /// One request on its way through, and the snapshot it works on.
@@ -35,6 +37,7 @@ struct Passage {
     request_id: RequestId,
     version: Version,
     entry: Option<Arc<Entry>>,
+    by_host: bool,
     /// Whether the caller may know that there is such a service.
     verified: bool,
     /// As it stands: what the caller sent, what goes out, and nothing while it is elsewhere.
@@ -72,10 +75,18 @@ where
         request_id: RequestId::next(),
         version: request.version(),
         entry: None,
+        by_host: false,
         verified: false,
         request,
     };
     async move {
+        let mut opened = None;
+        if let Some(cors) = &passage.gate.cors {
+            if let Some(preflight) = cors.preflight(&passage.request) {
+                return preflight;
+            }
+            opened = cors.allowed(passage.request.headers());
+        }
         let answer = {
             let mut stages = pin!(passage.stages(client));
             // The embedder's code runs in there: a panic of it costs this request, not the connection or the process.
@@ -85,7 +96,11 @@ where
             })
             .await
         };
-        answer.unwrap_or_else(|reason| passage.reject(reason))
+        let mut answer = answer.unwrap_or_else(|reason| passage.reject(reason));
+        if let (Some(cors), Some(opened)) = (&passage.gate.cors, opened) {
+            cors.open(answer.headers_mut(), opened);
+        }
+        answer
     }
 }
 
@@ -108,12 +123,18 @@ impl Passage {
         }
         let entry = self.entry.clone().ok_or(Reason::ServiceUnknown)?;
         self.verified = true;
+        let under_way = self.enter(&claims, &entry)?;
 
         // In a block of its own, so that what it holds is not carried across the waits.
-        let (context, watch) = {
+        let (context, watch, websocket) = {
             let (mut parts, body) = mem::take(&mut self.request).into_parts();
+            let websocket = WebSocket::asked_for(&mut parts)?;
+            request::check_site(&parts, &token, websocket.is_some())?;
             request::remove_token(&mut parts.uri, &token, &entry.policy)?;
             request::authorize(&parts, &entry.policy, &self.gate)?;
+            if websocket.is_some() {
+                websocket::remove_from_subprotocols(&mut parts.headers, &token);
+            }
 
             let injected = self.state.registry.injected();
             let (headers, taken) =
@@ -123,7 +144,8 @@ impl Passage {
                 .body_bytes
                 .unwrap_or(u64::MAX)
                 .min(self.gate.limits.body_bytes);
-            let (body, watch) = request::guard(body, token, self.state.clone(), limit);
+            let idle = self.gate.idle_timeout(&entry.policy);
+            let (body, watch) = request::guard(body, token, self.state.clone(), limit, idle);
 
             self.request = Request::new(body);
             *self.request.method_mut() = parts.method;
@@ -136,7 +158,7 @@ impl Passage {
             };
             let name = entry.name.clone();
             let context = Context::new(claims, name, self.request_id, now, caller);
-            (Box::new(context), watch)
+            (Box::new(context), watch, websocket)
         };
 
         for credential in entry.config.credentials() {
@@ -148,27 +170,66 @@ impl Passage {
         let spare = Spare::of(&mut self.request, &*entry.config);
 
         let mut sent = self
-            .send(&mut client, &entry, &context, watch.as_deref())
+            .send(&mut client, &entry, &context, websocket.as_deref(), watch.as_deref())
             .await?;
         if let Some(spare) = spare.filter(|_| sent.is_unauthorized()) {
-            let again = self.send_again(*spare, sent, &mut client, &entry, &context);
+            let again = self.send_again(*spare, sent, &mut client, &entry, &context, websocket.as_deref());
             sent = Box::pin(again).await?;
         }
-        let (answer, target) = match sent {
+        let (mut answer, target) = match sent {
             Sent::Answered(response) => return Ok(response),
             Sent::Received(answer, target) => (answer, target),
         };
+        let upstream = match (websocket, answer.status()) {
+            (Some(websocket), StatusCode::SWITCHING_PROTOCOLS) => {
+                let upstream = websocket::of_upstream(answer.extensions_mut())?;
+                Some((websocket, upstream))
+            }
+            _ => None,
+        };
+        let expires_at = context.claims().expires_at();
         let rewrite = || Rewrite {
             target,
-            public: self.gate.public_prefix(&entry.name),
+            public: self.gate.public_prefix(&entry.name, self.by_host),
         };
-        Ok(answer::clean(
-            answer,
-            &entry.policy,
-            context.into_used(),
-            rewrite,
-            &self.gate.via,
-        ))
+        let (policy, used) = (&entry.policy, context.into_used());
+        let answer = answer::clean(answer, policy, used, rewrite, &self.gate.via)?;
+        let idle_timeout = self.gate.idle_timeout(policy);
+        match upstream {
+            None => {
+                let over = self.gate.shutdown.over();
+                Ok(answer.map(|body| body.idle_timeout(idle_timeout).cut_by(over).hold(under_way)))
+            }
+            Some((websocket, upstream)) => {
+                let until = Until {
+                    expires_at,
+                    clock: self.gate.clock.clone(),
+                    shutdown: self.gate.shutdown.clone(),
+                    idle_timeout,
+                };
+                websocket.splice(answer, upstream, until, under_way, self.request_id)
+            }
+        }
+    }
+
+    /// One more request under way, if there may be one more.
+    fn enter(&self, claims: &Claims, entry: &Entry) -> Result<Held, Reason> {
+        let under_way = self.gate.shutdown.enter();
+        let sandbox = match self.gate.limits.concurrent_per_sandbox {
+            None => None,
+            Some(limit) => {
+                let place = self.gate.occupancy.enter(claims.sandbox_id(), limit);
+                Some(place.ok_or(Reason::Busy)?)
+            }
+        };
+        let service = match entry.policy.concurrent {
+            None => None,
+            Some(limit) => {
+                let place = ServicePlace::take(&entry.count, limit);
+                Some(place.ok_or(Reason::ServiceBusy)?)
+            }
+        };
+        Ok(Box::new((under_way, sandbox, service)))
     }
 
     /// The stages before anybody is known. What they refuse is answered without the service's help.
@@ -181,16 +242,16 @@ impl Passage {
 
     fn find_token(&mut self, parts: &mut Parts) -> Result<Found, Reason> {
         let registry = &self.state.registry;
-        route::check_method(&parts.method)?;
+        route::check_method(parts)?;
         route::check_headers(parts, &self.gate.limits)?;
         let asked = mem::take(&mut parts.uri);
-        let route = self.gate.route(&asked)?;
+        let route = self.gate.route(&asked, &parts.headers)?;
         route::check_path(route.rest, asked.query(), registry.encoded_slashes())?;
         parts.uri = route.uri(asked.query())?;
+        self.by_host = route.by_host;
+        self.entry = registry.get(&route.service).cloned();
         route::keep_authority(&mut parts.headers, &asked);
         route::check_credentials(parts, registry)?;
-
-        self.entry = registry.get(route.service).cloned();
         request::extract(registry, self.entry.as_deref(), parts)
     }
 
@@ -200,6 +261,7 @@ impl Passage {
         client: &mut C,
         entry: &'e Entry,
         context: &Context,
+        websocket: Option<&WebSocket>,
         watch: Option<&Watch>,
     ) -> Result<Sent<'e>, Reason>
     where
@@ -217,12 +279,19 @@ impl Passage {
         let target = request::target_of(&self.request, &*entry.config)?;
         request::seal(&mut self.request);
         headers::sign(self.request.headers_mut(), self.version, &self.gate.via);
+        *self.request.version_mut() = target.version();
+        if let Some(timeout) = entry.policy.response_timeout {
+            self.request.extensions_mut().insert(ResponseTimeout(timeout));
+        }
+        if let Some(websocket) = websocket {
+            websocket.ask(self.request.headers_mut());
+        }
 
         let ready = poll_fn(|cx| client.poll_ready(cx)).await;
         ready.map_err(|error| answer::not_sent(error.into(), watch))?;
         let answer = client.call(mem::take(&mut self.request)).await;
         let answer = answer.map_err(|error| answer::not_sent(error.into(), watch))?;
-        Ok(Sent::Received(answer::received(answer)?, target))
+        Ok(Sent::Received(answer::received(answer, websocket)?, target))
     }
 
     /// After the upstream refused the key: with another one, if that can be.
@@ -233,6 +302,7 @@ impl Passage {
         client: &mut C,
         entry: &'e Entry,
         context: &Context,
+        websocket: Option<&WebSocket>,
     ) -> Result<Sent<'e>, Reason>
     where
         C: Service<Request<Body>, Response = Response<B>>,
@@ -244,7 +314,7 @@ impl Passage {
             return Ok(sent);
         };
         self.request = request;
-        self.send(client, entry, context, None).await
+        self.send(client, entry, context, websocket, None).await
     }
 
     fn reject(&self, reason: Reason) -> Response<Body> {

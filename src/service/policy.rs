@@ -1,3 +1,5 @@
+use std::{num::NonZeroUsize, time::Duration};
+
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::{
@@ -6,7 +8,7 @@ use crate::{
     upstream::headers,
 };
 
-/// What a service lets through: methods, paths, headers, encoded slashes, length of bodies.
+/// What a service lets through: methods, paths, headers, encoded slashes, how much and how many at a time.
 ///
 /// # Example
 ///
@@ -29,6 +31,10 @@ pub struct Policy {
     pub(crate) pass_response: Vec<HeaderName>,
     pub(crate) encoded_slashes: bool,
     pub(crate) body_bytes: Option<u64>,
+    pub(crate) response_bytes: Option<u64>,
+    pub(crate) response_timeout: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) concurrent: Option<NonZeroUsize>,
     pub(crate) challenge: HeaderValue,
 }
 
@@ -46,6 +52,10 @@ impl Policy {
             pass_response: Vec::new(),
             encoded_slashes: false,
             body_bytes: None,
+            response_bytes: None,
+            response_timeout: None,
+            idle_timeout: None,
+            concurrent: None,
             challenge: HeaderValue::from_static("Bearer"),
         }
     }
@@ -65,11 +75,49 @@ impl Policy {
         self
     }
 
+    pub(crate) fn allows_path(&self, path: &str) -> bool {
+        let allowed = self.paths.as_ref();
+        allowed.is_none_or(|paths| paths.iter().any(|own| own.matches(path)))
+    }
+
     /// Answers 413 to a longer body, early if its length is announced. Defaults to the proxy's own limit
     /// ([`Limits::body_bytes`](crate::proxy::Limits::body_bytes)), which holds in any case.
     #[must_use]
     pub fn body_bytes(mut self, bytes: u64) -> Self {
         self.body_bytes = Some(bytes);
+        self
+    }
+
+    /// Breaks off the body of an answer that is longer; one whose length is announced is answered with 502. Defaults to
+    /// any length.
+    #[must_use]
+    pub fn response_bytes(mut self, bytes: u64) -> Self {
+        self.response_bytes = Some(bytes);
+        self
+    }
+
+    /// Gives up on an answer of this service after this long, as
+    /// [`Client::response_timeout`](crate::Client::response_timeout), whose setting it takes the place of. An outbound
+    /// service other than a [`Client`](crate::Client) does not know of it.
+    #[must_use]
+    pub fn response_timeout(mut self, timeout: Duration) -> Self {
+        self.response_timeout = Some(timeout);
+        self
+    }
+
+    /// Gives up on a body, or a WebSocket, that does not move for this long. Defaults to the proxy's own
+    /// ([`Limits::idle_timeout`](crate::proxy::Limits::idle_timeout)).
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = Some(timeout);
+        self
+    }
+
+    /// How many requests to this service may be under way at a time, each until its answer has ended; one more is
+    /// answered with 503. Defaults to any number.
+    #[must_use]
+    pub fn concurrent(mut self, requests: NonZeroUsize) -> Self {
+        self.concurrent = Some(requests);
         self
     }
 

@@ -1,7 +1,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashSet},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
 };
 
 use http::{HeaderValue, request::Parts};
@@ -26,6 +26,8 @@ pub(crate) struct Entry {
     pub(crate) name: ServiceName,
     pub(crate) config: Arc<dyn ServiceConfig>,
     pub(crate) policy: Policy,
+    /// Requests under way.
+    pub(crate) count: Arc<AtomicUsize>,
 }
 
 impl Entry {
@@ -66,6 +68,7 @@ impl Registry {
             name: name.clone(),
             config,
             policy,
+            count: Arc::default(),
         };
         self.services.insert(name, Arc::new(entry));
         self.index();

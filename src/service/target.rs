@@ -2,7 +2,7 @@ use std::{fmt, str::FromStr};
 
 use bytes::Bytes;
 use http::{
-    Uri,
+    Uri, Version,
     uri::{self, Authority, PathAndQuery, Scheme},
 };
 
@@ -29,6 +29,7 @@ pub struct Target {
     scheme: Scheme,
     authority: Authority,
     base: PathAndQuery,
+    http2: bool,
 }
 
 impl Target {
@@ -50,6 +51,23 @@ impl Target {
     /// As for [`new`](Self::new).
     pub fn dangerous_plaintext(url: &str) -> Result<Self, ConfigError> {
         Self::parse(url, &Scheme::HTTP)
+    }
+
+    /// Speaks HTTP/2 from the first byte on (RFC 9113 §3.3) where nothing negotiates it: for gRPC over plain http. Over
+    /// TLS, HTTP/2 is spoken wherever the server offers it, and this changes nothing.
+    #[must_use]
+    pub fn http2_prior_knowledge(mut self) -> Self {
+        self.http2 = true;
+        self
+    }
+
+    /// The version of HTTP to be spoken without asking.
+    pub(crate) fn version(&self) -> Version {
+        if self.http2 && self.scheme == Scheme::HTTP {
+            Version::HTTP_2
+        } else {
+            Version::HTTP_11
+        }
     }
 
     fn parse(url: &str, scheme: &Scheme) -> Result<Self, ConfigError> {
@@ -93,6 +111,7 @@ impl Target {
             scheme: scheme.clone(),
             authority,
             base,
+            http2: false,
         })
     }
 

@@ -1,12 +1,12 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use http::{Request, Response, Uri, Version};
+use http::{Request, Response, Uri, Version, header::UPGRADE, uri::Scheme};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
@@ -52,7 +52,24 @@ pub struct Client {
 
 struct Inner {
     settings: Settings,
-    pool: legacy::Client<Connector, Body>,
+    pool: Pool,
+    /// For WebSockets, which begin in HTTP/1.1.
+    http1: OnceLock<Pool>,
+    /// For servers that speak HTTP/2 without being asked.
+    http2: OnceLock<Pool>,
+}
+
+type Pool = legacy::Client<Connector, Body>;
+
+/// In the extensions of a request: its service's own time-out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ResponseTimeout(pub(crate) Duration);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Versions {
+    Any,
+    Http1,
+    Http2,
 }
 
 #[derive(Clone)]
@@ -169,9 +186,14 @@ impl Client {
     }
 
     fn of(settings: Settings) -> Self {
-        let pool = settings.pool();
+        let pool = settings.pool(Versions::Any);
         Self {
-            inner: Arc::new(Inner { settings, pool }),
+            inner: Arc::new(Inner {
+                settings,
+                pool,
+                http1: OnceLock::new(),
+                http2: OnceLock::new(),
+            }),
         }
     }
 }
@@ -190,8 +212,19 @@ impl fmt::Debug for Client {
     }
 }
 
+impl Inner {
+    fn pool(&self, versions: Versions) -> &Pool {
+        let pool = || self.settings.pool(versions);
+        match versions {
+            Versions::Any => &self.pool,
+            Versions::Http1 => self.http1.get_or_init(pool),
+            Versions::Http2 => self.http2.get_or_init(pool),
+        }
+    }
+}
+
 impl Settings {
-    fn pool(&self) -> legacy::Client<Connector, Body> {
+    fn pool(&self, versions: Versions) -> Pool {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
@@ -199,10 +232,13 @@ impl Settings {
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(self.tls.clone())
             // What may go in the clear is decided by `Target`.
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(http);
+            .https_or_http();
+        let https = match versions {
+            Versions::Http1 => https.enable_http1().wrap_connector(http),
+            Versions::Any | Versions::Http2 => https.enable_all_versions().wrap_connector(http),
+        };
         legacy::Client::builder(TokioExecutor::new())
+            .http2_only(versions == Versions::Http2)
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(self.idle_timeout)
@@ -241,12 +277,24 @@ impl Service<Request<Body>> for Client {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> ResponseFuture {
+        let versions = if request.headers().contains_key(UPGRADE) {
+            Versions::Http1
+        } else if request.version() == Version::HTTP_2
+            && request.uri().scheme() == Some(&Scheme::HTTP)
+        {
+            Versions::Http2
+        } else {
+            Versions::Any
+        };
         // The connection's version is settled by ALPN; a request that insists on HTTP/2 would be refused over HTTP/1.
         *request.version_mut() = Version::HTTP_11;
-        let timeout = self.inner.settings.response_timeout;
+        let timeout = match request.extensions_mut().remove::<ResponseTimeout>() {
+            Some(ResponseTimeout(timeout)) => timeout.min(YEAR),
+            None => self.inner.settings.response_timeout,
+        };
         ResponseFuture {
             watch: request.body().watch(),
-            response: self.inner.pool.request(request),
+            response: self.inner.pool(versions).request(request),
             timer: tokio::time::sleep(timeout),
             timeout,
         }

@@ -25,6 +25,9 @@ pub enum UpstreamError {
     /// No answer in time.
     #[error("timed out")]
     Timeout,
+    /// The answer is longer than the service may send.
+    #[error("too large")]
+    TooLarge,
     /// The certificate does not verify, or the other side does not speak TLS.
     #[error("no TLS")]
     Tls,

@@ -36,9 +36,11 @@
 
 mod client;
 mod error;
+mod frames;
 pub(crate) mod headers;
 mod location;
 pub(crate) mod path;
+mod splice;
 mod stream;
 
 pub use self::{
@@ -47,4 +49,6 @@ pub use self::{
     path::PathProblem,
 };
 
-pub(crate) use self::{location::Rewrite, stream::CameOver};
+pub(crate) use self::{
+    client::ResponseTimeout, frames::Close, location::Rewrite, splice::Splice, stream::CameOver,
+};

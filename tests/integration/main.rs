@@ -20,4 +20,5 @@ mod paths;
 mod status;
 mod streaming;
 mod tokens;
+mod websocket;
 mod wire;

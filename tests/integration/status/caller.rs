@@ -185,12 +185,14 @@ async fn an_unknown_service_with_a_good_token() {
 }
 
 #[tokio::test]
-async fn websocket_upgrades_are_refused_and_others_ignored() {
+async fn websockets_are_refused_where_the_server_gives_no_connection_and_other_upgrades_ignored() {
     let stack = Stack::new().await;
     let token = stack.token();
     let upgrade = |to: &str| {
         let request = with(request("GET", "/proxy/svc/a", &token), "upgrade", to);
-        with(request, "connection", "Upgrade, HTTP2-Settings")
+        let request = with(request, "connection", "Upgrade, HTTP2-Settings");
+        let request = with(request, "sec-websocket-version", "13");
+        with(request, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
     };
     let row = Row::new(
         501,

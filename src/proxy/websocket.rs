@@ -1,0 +1,225 @@
+use std::{
+    collections::hash_map::RandomState,
+    hash::BuildHasher,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{
+    Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, Version,
+    header::{
+        CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    },
+    request::Parts,
+};
+use hyper::{ext::Protocol, upgrade::OnUpgrade};
+
+use crate::{
+    Body,
+    body::Held,
+    proxy::{Reason, shutdown::Shutdown},
+    service::RequestId,
+    token::Clock,
+    upstream::{Close, Splice, UpstreamError, headers},
+};
+
+/// A WebSocket that the caller asks for (RFC 6455; over HTTP/2, RFC 8441).
+pub(super) struct WebSocket {
+    caller: OnUpgrade,
+    key: HeaderValue,
+    version: Version,
+}
+
+/// When a WebSocket ends that nobody ends.
+pub(super) struct Until {
+    pub(super) expires_at: SystemTime,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) shutdown: Shutdown,
+    pub(super) idle_timeout: Duration,
+}
+
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+
+/// Whether this is a request for a WebSocket as HTTP/2 has it.
+pub(super) fn is_extended_connect(method: &Method, extensions: &Extensions) -> bool {
+    *method == Method::CONNECT
+        && extensions
+            .get::<Protocol>()
+            .is_some_and(|protocol| protocol.as_str() == "websocket")
+}
+
+impl WebSocket {
+    /// Takes the handshake out of the request, which goes on as a plain `GET`.
+    pub(super) fn asked_for(parts: &mut Parts) -> Result<Option<Box<Self>>, Reason> {
+        let over_http2 = is_extended_connect(&parts.method, &parts.extensions);
+        let upgrades = parts.headers.get_all(UPGRADE).iter();
+        if !over_http2 && !lists_any(upgrades, "websocket") {
+            return Ok(None);
+        }
+        let key = if over_http2 { new_key() } else { key(parts)? };
+        if parts.headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+            return Err(Reason::Header("not a websocket of version 13"));
+        }
+        let caller = parts.extensions.remove::<OnUpgrade>().ok_or(Reason::Upgrade)?;
+        parts.method = Method::GET;
+        Ok(Some(Box::new(Self {
+            caller,
+            key,
+            version: parts.version,
+        })))
+    }
+
+    /// Asks the upstream for it: once the headers are sealed, since these belong to the connection.
+    pub(super) fn ask(&self, headers: &mut HeaderMap) {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, WEBSOCKET);
+        headers.insert(SEC_WEBSOCKET_KEY, self.key.clone());
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    }
+
+    /// Whether an answer of 101 is the one that was asked for (RFC 6455 §4.1).
+    pub(super) fn is_accepted<B>(&self, answer: &Response<B>) -> bool {
+        let headers = answer.headers();
+        let accepts = headers.get_all(SEC_WEBSOCKET_ACCEPT);
+        lists_any(headers.get_all(UPGRADE).iter(), "websocket")
+            && accepts.iter().eq([&accept(&self.key)])
+    }
+
+    /// Makes one connection of the two, and the answer that tells the caller so.
+    pub(super) fn splice(
+        self,
+        mut answer: Response<Body>,
+        upstream: OnUpgrade,
+        until: Until,
+        held: Held,
+        request_id: RequestId,
+    ) -> Result<Response<Body>, Reason> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| Reason::Upgrade)?;
+        let headers = answer.headers_mut();
+        headers.remove(CONTENT_LENGTH);
+        if self.version < Version::HTTP_2 {
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(UPGRADE, WEBSOCKET);
+        } else {
+            headers.remove(SEC_WEBSOCKET_ACCEPT);
+            *answer.status_mut() = StatusCode::OK;
+        }
+        let caller = self.caller;
+        runtime.spawn(async move {
+            let _held = held;
+            let (Ok(upstream), Ok(caller)) = (upstream.await, caller.await) else {
+                return;
+            };
+            let splice = Splice::new(caller, upstream, until.idle_timeout);
+            let passed = splice.run(until.end()).await;
+            tracing::debug!(
+                target: "sallygate::proxy",
+                %request_id,
+                up = passed.up,
+                down = passed.down,
+                "websocket closed"
+            );
+        });
+        Ok(answer)
+    }
+}
+
+impl Until {
+    async fn end(&self) -> Close {
+        let expired = async {
+            while let Ok(left) = self.expires_at.duration_since(self.clock.now()) {
+                if left.is_zero() {
+                    break;
+                }
+                // No longer than what every timer can hold.
+                tokio::time::sleep(left.min(Duration::from_secs(24 * 60 * 60))).await;
+            }
+        };
+        tokio::select! {
+            () = expired => Close::PolicyViolation,
+            () = self.shutdown.begun() => Close::GoingAway,
+        }
+    }
+}
+
+/// Takes the token out of the list of subprotocols, where browsers have to put it.
+pub(super) fn remove_from_subprotocols(headers: &mut HeaderMap, token: &str) {
+    let lists: Vec<_> = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().cloned().collect();
+    if !lists.iter().any(|list| headers::shows(list.as_bytes(), token)) {
+        return;
+    }
+    headers.remove(SEC_WEBSOCKET_PROTOCOL);
+    for list in lists {
+        let kept: Vec<&str> = list
+            .to_str()
+            .unwrap_or_default()
+            .split(',')
+            .map(str::trim)
+            .filter(|protocol| !protocol.is_empty() && !headers::shows(protocol.as_bytes(), token))
+            .collect();
+        if let Ok(kept) = HeaderValue::try_from(kept.join(", "))
+            && !kept.is_empty()
+        {
+            headers.append(SEC_WEBSOCKET_PROTOCOL, kept);
+        }
+    }
+}
+
+/// The key of a handshake over HTTP/1.1, which must be one in every respect.
+fn key(parts: &Parts) -> Result<HeaderValue, Reason> {
+    let headers = &parts.headers;
+    let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
+    let key = keys.next().filter(|_| keys.next().is_none());
+    let sixteen_bytes = |key: &&HeaderValue| {
+        STANDARD
+            .decode(key.as_bytes())
+            .is_ok_and(|bytes| bytes.len() == 16)
+    };
+    let proper = parts.method == Method::GET
+        && parts.version == Version::HTTP_11
+        && lists_any(headers.get_all(CONNECTION).iter(), "upgrade");
+    key.filter(|_| proper)
+        .filter(sixteen_bytes)
+        .cloned()
+        .ok_or(Reason::Header("not a websocket handshake"))
+}
+
+/// A key of our own, where HTTP/2 has none. It need not be secret (RFC 6455 §10.3).
+fn new_key() -> HeaderValue {
+    let seed = RandomState::new();
+    let bytes = [seed.hash_one(0_u8), seed.hash_one(1_u8)].map(u64::to_be_bytes);
+    HeaderValue::try_from(STANDARD.encode(bytes.concat())).unwrap_or(WEBSOCKET)
+}
+
+/// What answers a key (RFC 6455 §4.2.2).
+fn accept(key: &HeaderValue) -> HeaderValue {
+    use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+
+    let text = [key.as_bytes(), b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat();
+    let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, &text);
+    HeaderValue::try_from(STANDARD.encode(digest)).unwrap_or(WEBSOCKET)
+}
+
+fn lists_any<'v>(mut values: impl Iterator<Item = &'v HeaderValue>, item: &str) -> bool {
+    values.any(|value| headers::lists(value, item))
+}
+
+/// The other side of an accepted handshake.
+pub(super) fn of_upstream(extensions: &mut Extensions) -> Result<OnUpgrade, Reason> {
+    extensions
+        .remove::<OnUpgrade>()
+        .ok_or(Reason::Upstream(UpstreamError::Broken))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_answered_as_in_the_rfc() {
+        let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(accept(&key), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+}
