@@ -52,6 +52,15 @@ impl Target {
         Self::parse(url, &Scheme::HTTP)
     }
 
+    /// Where a known API is.
+    pub(super) fn known(host: &'static str, base: &'static str) -> Self {
+        Self {
+            scheme: Scheme::HTTPS,
+            authority: Authority::from_static(host),
+            base: PathAndQuery::from_static(base),
+        }
+    }
+
     fn parse(url: &str, scheme: &Scheme) -> Result<Self, ConfigError> {
         let wrong = |problem| Err(ConfigError::Target(problem));
         let Ok(uri) = url.parse::<Uri>() else {
@@ -117,6 +126,11 @@ impl Target {
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = Some(joined);
         Ok(Uri::from_parts(parts)?)
+    }
+
+    /// Origin and base path, without a slash at the end.
+    pub(super) fn url(&self) -> String {
+        format!("{}://{}{}", self.scheme, self.authority, self.prefix())
     }
 
     /// What request paths are put behind: the base path without a slash at its end.
