@@ -3,7 +3,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
-use crate::{ConfigError, credential::redaction::Redaction};
+use crate::{ConfigError, credential::redaction::Redaction, service::check_user};
 
 /// One version of a key, ready to be used.
 pub(crate) struct Material {
@@ -63,14 +63,24 @@ impl Material {
 
     /// `Basic <user:key>` (RFC 7617).
     pub(crate) fn basic(&self, user: &str) -> Result<HeaderValue, ConfigError> {
-        let pair = Zeroizing::new([user, ":", self.text()].concat());
-        let pair = Zeroizing::new(STANDARD.encode(&*pair));
-        sensitive(["Basic ", &pair])
+        basic([user, ":", self.text()])
+    }
+
+    /// `Basic <key:>`.
+    pub(crate) fn basic_user(&self) -> Result<HeaderValue, ConfigError> {
+        check_user(self.text())?;
+        basic([self.text(), ":"])
     }
 
     pub(crate) fn prefixed(&self, prefix: &str) -> Result<HeaderValue, ConfigError> {
         sensitive([prefix, self.text()])
     }
+}
+
+fn basic<const N: usize>(pair: [&str; N]) -> Result<HeaderValue, ConfigError> {
+    let pair = Zeroizing::new(pair.concat());
+    let pair = Zeroizing::new(STANDARD.encode(&*pair));
+    sensitive(["Basic ", &pair])
 }
 
 /// A header value that hides itself and is wiped when dropped.

@@ -11,8 +11,15 @@
 //! | --- | --- |
 //! | [`Credential::new`] | a text that you have; [`rotate`](Credential::rotate) replaces it |
 //! | [`Credential::env`] | an environment variable, read once |
-//! | [`Credential::from_source`] | a [`Source`]: a file, OAuth 2.0, a GitHub App, a Google service account, or your own |
+//! | [`Credential::from_source`] | a [`Source`]: one of those below, or your own |
 //! | [`Credential::choose`] | another credential, chosen for each request: a tenant's own, for example |
+//!
+//! | source | |
+//! | --- | --- |
+//! | [`File`] | a file that may change |
+//! | [`OAuth2`] | a token endpoint: client credentials, refresh token, JWT bearer |
+//! | [`GitHubApp`] | an installation token |
+//! | [`GoogleServiceAccount`] | an access token or an id token |
 //!
 //! A key from a source is kept until it expires, and fetched anew before that: in the background, once for all requests
 //! that want it, while they go on with the one there is. A request that finds none waits for it. Without a key nothing is
@@ -51,14 +58,29 @@
 //! let key = Credential::choose(move |ctx| tenants.get(ctx.claims().sandbox_id()).cloned());
 //! ```
 
+mod assertion;
+mod exchange;
+mod file;
+mod github_app;
+mod google;
 mod key;
 mod material;
+mod oauth;
 mod redaction;
 mod refresh;
+mod rfc3339;
+mod signing_key;
 mod source;
+mod token_answer;
 
 pub use self::{
+    assertion::Assertion,
+    file::File,
+    github_app::GitHubApp,
+    google::{GoogleServiceAccount, GoogleToken},
     key::Credential,
+    oauth::OAuth2,
+    signing_key::SigningKey,
     source::{Secret, Source, SourceError},
 };
 

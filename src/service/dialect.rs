@@ -5,12 +5,21 @@
 
 use http::HeaderMap;
 
-use crate::{proxy::Rejection, service::ErrorBody};
+use crate::{
+    proxy::Rejection,
+    service::{ErrorBody, anthropic, gemini, openai, stripe},
+};
 
 type Words = fn(&Rejection) -> ErrorBody;
 
 /// What each client's requests bear. The first that is there counts.
-const CLIENTS: [(&str, Words); 0] = [];
+const CLIENTS: [(&str, Words); 4] = [
+    ("anthropic-version", anthropic::error),
+    ("stripe-version", stripe::error),
+    ("x-goog-api-client", gemini::error),
+    // The SDKs made by the same generator as OpenAI's have a header of their own beside it.
+    ("x-stainless-lang", openai::error),
+];
 
 pub(crate) fn of(headers: &HeaderMap) -> Option<Words> {
     let speaks = |(header, _): &&(&str, Words)| headers.contains_key(*header);

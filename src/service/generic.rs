@@ -50,9 +50,11 @@ pub struct Service {
     keys: Vec<Credential>,
     headers: Vec<(HeaderName, HeaderValue)>,
     routes: Vec<Route>,
-    pub(super) error: Option<fn(&Rejection) -> ErrorBody>,
-    pub(super) setup: Option<fn(&SetupScope<'_>) -> SandboxSetup>,
+    error: Option<fn(&Rejection) -> ErrorBody>,
+    setup: Option<Setup>,
 }
+
+type Setup = Box<dyn Fn(&SetupScope<'_>) -> SandboxSetup + Send + Sync>;
 
 enum Inject {
     Places(Vec<Place>),
@@ -140,6 +142,20 @@ impl Service {
     {
         let inject = Inject::Closure(Box::new(transform));
         Self::new(target, vec![Place::bearer()], inject)
+    }
+
+    /// An API that is known by name.
+    pub(super) fn known(
+        target: Target,
+        place: Place,
+        key: Credential,
+        error: fn(&Rejection) -> ErrorBody,
+        setup: impl Fn(&SetupScope<'_>) -> SandboxSetup + Send + Sync + 'static,
+    ) -> Self {
+        let mut service = Self::at(target, place, key);
+        service.error = Some(error);
+        service.setup = Some(Box::new(setup));
+        service
     }
 
     fn new(target: Target, accepts: Vec<Place>, inject: Inject) -> Self {
@@ -277,7 +293,7 @@ impl ServiceConfig for Service {
     }
 
     fn setup(&self, scope: &SetupScope<'_>) -> SandboxSetup {
-        match self.setup {
+        match &self.setup {
             Some(setup) => setup(scope),
             None => generic_setup(scope),
         }

@@ -1,6 +1,22 @@
 //! What an embedder says about an API: where it is, where its clients put their key, and how the real one gets in.
 //!
-//! [`Service`] covers the common places; [`ServiceConfig`] is for real logic.
+//! [`Service`] covers the common places, and knows some APIs by name; [`ServiceConfig`] is for real logic.
+//!
+//! # APIs that are known by name
+//!
+//! Each knows where it is, where its clients put their key, which paths and methods are its own, how its errors look, and
+//! what a [sandbox needs](crate::proxy::Handle::sandbox_setup). Endpoints that hand out keys or manage the account are
+//! refused; [`Service::policy`] replaces what passes.
+//!
+//! | API | constructor | the token is found in | the key goes into |
+//! | --- | --- | --- | --- |
+//! | Anthropic | [`Service::anthropic`] | `x-api-key`, Bearer | `x-api-key` |
+//! | Gemini | [`Service::gemini`] | `x-goog-api-key`, Bearer, `?key=` | `x-goog-api-key` |
+//! | GitHub: REST, GraphQL | [`Service::github`] | Bearer, `Authorization: token`, the password of Basic | Bearer |
+//! | GitHub: git over HTTPS | the same | the same | the password of `x-access-token`, in Basic |
+//! | OpenAI | [`Service::openai`] | Bearer | Bearer |
+//! | Slack | [`Service::slack`] | Bearer, `?token=` | Bearer |
+//! | Stripe | [`Service::stripe`] | Bearer, the user name of Basic | Bearer |
 //!
 //! # Example
 //!
@@ -40,12 +56,16 @@
 //! }
 //! ```
 
+mod anthropic;
 mod config;
 mod context;
 pub(crate) mod dialect;
 mod error_body;
+mod gemini;
 mod generic;
+mod github;
 mod name;
+mod openai;
 mod path_pattern;
 mod place;
 mod policy;
@@ -53,6 +73,8 @@ mod registry;
 #[cfg(feature = "sigv4")]
 mod s3;
 mod setup;
+mod slack;
+mod stripe;
 mod target;
 
 pub use self::{

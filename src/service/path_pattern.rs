@@ -1,5 +1,7 @@
 use std::str::FromStr;
 
+use percent_encoding::percent_decode;
+
 use crate::{ConfigError, upstream::path};
 
 /// Paths below a service: `/v1/models`, `/repos/acme/**`, `/users/*/keys`.
@@ -49,6 +51,72 @@ impl PathPattern {
         }
         self.open || given.next().is_none()
     }
+
+    /// Whether any server could take a path for one of these: decoded as often as it can be, before or after it is
+    /// split, with letter case, parameters and empty segments ignored.
+    pub(super) fn could_match(&self, path: &str) -> bool {
+        let within = |path: &[u8]| {
+            let segments = path.split(|byte| matches!(byte, b'/' | b'\\'));
+            let segments = segments.filter_map(|segment| {
+                let name = segment.split(|byte| *byte == b';').next()?;
+                (!name.is_empty()).then(|| decoded(name))
+            });
+            self.could_be(segments)
+        };
+        within(path.as_bytes()) || (path.contains('%') && within(&decoded(path.as_bytes())))
+    }
+
+    fn could_be(&self, mut given: impl Iterator<Item = Vec<u8>>) -> bool {
+        let wanted = self.segments.iter();
+        // What a slash at the end leaves behind.
+        let mut wanted =
+            wanted.filter(|segment| !matches!(segment, Segment::Exactly(name) if name.is_empty()));
+        wanted.all(|segment| {
+            given.next().is_some_and(|given| match segment {
+                Segment::Any => true,
+                Segment::Exactly(name) => decoded(name.as_bytes()).eq_ignore_ascii_case(&given),
+            })
+        }) && (self.open || given.next().is_none())
+    }
+
+    /// Patterns that stand in the code of a known API.
+    pub(super) fn known(patterns: &[&'static str]) -> Vec<Self> {
+        patterns.iter().map(|pattern| Self::read(pattern)).collect()
+    }
+
+    /// Takes a pattern apart that follows the rules.
+    fn read(pattern: &str) -> Self {
+        let path = pattern.strip_prefix('/').unwrap_or(pattern);
+        let closed = path.strip_suffix("**");
+        let segment = |segment: &str| match segment {
+            "*" => Segment::Any,
+            _ => Segment::Exactly(segment.into()),
+        };
+        let segments = match closed.unwrap_or(path) {
+            "" if closed.is_some() => Vec::new(),
+            path => {
+                let path = closed.map_or(path, |path| path.strip_suffix('/').unwrap_or(path));
+                path.split('/').map(segment).collect()
+            }
+        };
+        Self {
+            segments,
+            open: closed.is_some(),
+        }
+    }
+}
+
+fn decoded(text: &[u8]) -> Vec<u8> {
+    let mut text = text.to_vec();
+    // It only becomes shorter.
+    while text.contains(&b'%') {
+        let next: Vec<u8> = percent_decode(&text).collect();
+        if next == text {
+            break;
+        }
+        text = next;
+    }
+    text
 }
 
 fn hides_a_slash(segment: &str) -> bool {
@@ -71,30 +139,15 @@ impl FromStr for PathPattern {
                 "not a path that a request could have",
             ));
         }
-        let (path, open) = match path.strip_suffix("**") {
-            Some("") => {
-                return Ok(Self {
-                    segments: Vec::new(),
-                    open: true,
-                });
-            }
-            Some(rest) => match rest.strip_suffix('/') {
-                Some(rest) => (rest, true),
-                None => return Err(ConfigError::PathPattern("'**' is not a segment of its own")),
-            },
-            None => (path, false),
-        };
-        let segment = |segment: &str| match segment {
-            "*" => Ok(Segment::Any),
-            _ if segment.contains('*') => {
-                Err(ConfigError::PathPattern("'*' is only part of a segment"))
-            }
-            _ => Ok(Segment::Exactly(segment.into())),
-        };
-        Ok(Self {
-            segments: path.split('/').map(segment).collect::<Result<_, _>>()?,
-            open,
-        })
+        let closed = path.strip_suffix("**");
+        if closed.is_some_and(|rest| !rest.is_empty() && !rest.ends_with('/')) {
+            return Err(ConfigError::PathPattern("'**' is not a segment of its own"));
+        }
+        let mut segments = closed.unwrap_or(path).split('/');
+        if segments.any(|segment| segment != "*" && segment.contains('*')) {
+            return Err(ConfigError::PathPattern("'*' is only part of a segment"));
+        }
+        Ok(Self::read(pattern))
     }
 }
 
@@ -126,6 +179,42 @@ mod tests {
             let parsed: PathPattern = pattern.parse().unwrap();
             assert!(yes.iter().all(|path| parsed.matches(path)), "{pattern}");
             assert!(!no.iter().any(|path| parsed.matches(path)), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_one_of_these_is_found_in_any_spelling() {
+        for (pattern, yes, no) in [
+            (
+                "/v1/keys/**",
+                &[
+                    "/v1/keys",
+                    "/v1/keys/",
+                    "/V1/Keys/a",
+                    "/v1//keys",
+                    "/v1/%6beys",
+                    "/v1/%256beys/a",
+                    "/v1%2fkeys/a",
+                    "/v1/keys;a=b/c",
+                    "/v1/keys%2Fa",
+                ][..],
+                &["/v1/keys2", "/v2/keys", "/v1", "/keys", "/v1/a/keys"][..],
+            ),
+            (
+                "/u/*/keys",
+                &["/u/1/keys", "/u/1/keys/", "/u/1%2F2/keys", "/U/1/KEYS"],
+                &["/u/keys", "/u/1/keys/2", "/u/1/2/keys"],
+            ),
+            ("/**", &["/", "/a"], &[]),
+            ("/", &["/"], &["/a"]),
+        ] {
+            let parsed: PathPattern = pattern.parse().unwrap();
+            for path in yes {
+                assert!(parsed.could_match(path), "{pattern} {path}");
+            }
+            for path in no {
+                assert!(!parsed.could_match(path), "{pattern} {path}");
+            }
         }
     }
 

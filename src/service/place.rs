@@ -36,6 +36,7 @@ pub struct Place(Kind);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
     Basic(String),
+    BasicUser,
     Bearer,
     Cookie(String),
     Header(HeaderName),
@@ -79,6 +80,12 @@ impl Place {
         let user = user.into();
         check_user(&user)?;
         Ok(Self(Kind::Basic(user)))
+    }
+
+    /// The user name of `Authorization: Basic`, without a password: `curl -u key:`.
+    #[must_use]
+    pub const fn basic_user() -> Self {
+        Self(Kind::BasicUser)
     }
 
     /// The value of a cookie.
@@ -157,6 +164,7 @@ impl Place {
     pub fn find<'r>(&self, request: &'r Parts) -> Option<Cow<'r, str>> {
         match &self.0 {
             Kind::Basic(_) => extract::basic(request),
+            Kind::BasicUser => extract::basic_user(request),
             Kind::Bearer => extract::bearer(request),
             Kind::Cookie(name) => extract::cookie(request, name),
             Kind::Header(name) => extract::header(request, name),
@@ -175,6 +183,7 @@ impl Place {
     ) -> Result<(), TransformError> {
         let (name, value) = match &self.0 {
             Kind::Basic(user) => (AUTHORIZATION, key.basic(user)?),
+            Kind::BasicUser => (AUTHORIZATION, key.basic_user()?),
             Kind::Bearer => (AUTHORIZATION, key.bearer()),
             Kind::Cookie(name) => (COOKIE, with_cookie(request, name, key.text())?),
             Kind::Header(name) => (name.clone(), key.raw()),
@@ -193,6 +202,10 @@ impl Place {
         Ok(())
     }
 
+    pub(super) const fn of(kind: Kind) -> Self {
+        Self(kind)
+    }
+
     pub(super) fn kind(&self) -> &Kind {
         &self.0
     }
@@ -200,7 +213,7 @@ impl Place {
     /// The header that this place is in, if it is in one.
     pub(super) fn in_header(&self) -> Option<&HeaderName> {
         match &self.0 {
-            Kind::Basic(_) | Kind::Bearer => Some(&AUTHORIZATION),
+            Kind::Basic(_) | Kind::BasicUser | Kind::Bearer => Some(&AUTHORIZATION),
             Kind::Cookie(_) => Some(&COOKIE),
             Kind::Header(name) | Kind::Prefixed(name, _) => Some(name),
             Kind::Path(_) | Kind::Query(_) => None,

@@ -25,7 +25,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub(crate) methods: Option<Vec<Method>>,
-    pub(crate) paths: Option<Vec<PathPattern>>,
+    paths: Option<Vec<PathPattern>>,
+    refused_paths: Vec<PathPattern>,
     pub(crate) places: Vec<Place>,
     pub(crate) pass_request: Vec<HeaderName>,
     pub(crate) pass_response: Vec<HeaderName>,
@@ -47,6 +48,7 @@ impl Policy {
         Self {
             methods: None,
             paths: None,
+            refused_paths: Vec::new(),
             places: Vec::new(),
             pass_request: Vec::new(),
             pass_response: Vec::new(),
@@ -75,9 +77,19 @@ impl Policy {
         self
     }
 
+    /// Answers 403 to these paths, even if they are among the [`paths`](Self::paths): those that hand out or change keys,
+    /// for example. Unlike there, every spelling counts that a server may take for one of these: percent-encoded, in
+    /// another case, with further slashes or `;parameters`.
+    #[must_use]
+    pub fn refuse_paths(mut self, paths: impl IntoIterator<Item = PathPattern>) -> Self {
+        self.refused_paths.extend(paths);
+        self
+    }
+
     pub(crate) fn allows_path(&self, path: &str) -> bool {
         let allowed = self.paths.as_ref();
         allowed.is_none_or(|paths| paths.iter().any(|own| own.matches(path)))
+            && !self.refused_paths.iter().any(|own| own.could_match(path))
     }
 
     /// Answers 413 to a longer body, early if its length is announced. Defaults to the proxy's own limit
@@ -169,6 +181,18 @@ impl Policy {
     pub fn allow_encoded_slashes(mut self) -> Self {
         self.encoded_slashes = true;
         self
+    }
+
+    /// Lets methods and paths through, all but some.
+    pub(super) fn known(
+        methods: impl IntoIterator<Item = Method>,
+        paths: &[&'static str],
+        refused: &[&'static str],
+    ) -> Self {
+        Self::new()
+            .methods(methods)
+            .paths(PathPattern::known(paths))
+            .refuse_paths(PathPattern::known(refused))
     }
 
     /// Asks for the token with `WWW-Authenticate: Basic` on a 401, for clients such as git that send nothing before

@@ -115,9 +115,12 @@ impl SandboxSetup {
         }
         for (path, content) in &self.files {
             let content = quoted(content);
-            let path = format!("\"$HOME\"/{}", quoted(path));
+            let (folder, _) = path.rsplit_once('/').unwrap_or_default();
+            let [folder, path] = [folder, path].map(|path| format!("\"$HOME\"/{}", quoted(path)));
+            // One that is there already keeps its mode, otherwise.
             lines.push(format!(
-                "(umask 077 && mkdir -p \"$(dirname {path})\" && printf %s {content} > {path})"
+                "(umask 077 && mkdir -p {folder} && touch {path} && chmod 600 {path} && \
+                 printf %s {content} > {path})"
             ));
         }
         for command in &self.commands {
@@ -136,11 +139,18 @@ impl SandboxSetup {
             if value.bytes().all(plain) {
                 return format!("{name}={value}\n");
             }
-            let escaped = value
-                .replace('\\', "\\\\")
-                .replace('"', "\\\"")
-                .replace('$', "\\$")
-                .replace('\n', "\\n");
+            // What all readers agree on, shells among them.
+            if !value.contains(['\'', '\\', '\n']) {
+                return format!("{name}='{value}'\n");
+            }
+            let mut escaped = String::with_capacity(value.len() + 8);
+            for character in value.chars() {
+                match character {
+                    '\n' => escaped.push_str("\\n"),
+                    '\\' | '"' | '$' | '`' => escaped.extend(['\\', character]),
+                    other => escaped.push(other),
+                }
+            }
             format!("{name}=\"{escaped}\"\n")
         };
         self.env.iter().map(line).collect()

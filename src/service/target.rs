@@ -53,6 +53,16 @@ impl Target {
         Self::parse(url, &Scheme::HTTP)
     }
 
+    /// Where a known API is.
+    pub(super) fn known(host: &'static str, base: &'static str) -> Self {
+        Self {
+            scheme: Scheme::HTTPS,
+            authority: Authority::from_static(host),
+            base: PathAndQuery::from_static(base),
+            http2: false,
+        }
+    }
+
     /// Speaks HTTP/2 from the first byte on (RFC 9113 §3.3) where nothing negotiates it: for gRPC over plain http. Over
     /// TLS, HTTP/2 is spoken wherever the server offers it, and this changes nothing.
     #[must_use]
@@ -136,6 +146,11 @@ impl Target {
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = Some(joined);
         Ok(Uri::from_parts(parts)?)
+    }
+
+    /// Origin and base path, without a slash at the end.
+    pub(super) fn url(&self) -> String {
+        format!("{}://{}{}", self.scheme, self.authority, self.prefix())
     }
 
     /// What request paths are put behind: the base path without a slash at its end.

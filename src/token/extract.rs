@@ -36,10 +36,15 @@ pub fn bearer(request: &Parts) -> Option<Cow<'_, str>> {
 /// The password of `Authorization: Basic …` (RFC 7617), whatever the user name.
 #[must_use]
 pub fn basic(request: &Parts) -> Option<Cow<'_, str>> {
-    let decoded = STANDARD.decode(authorization(request, "basic")?).ok()?;
-    let pair = String::from_utf8(decoded).ok()?;
-    let (_, password) = pair.split_once(':')?;
-    (!password.is_empty()).then(|| Cow::Owned(password.to_owned()))
+    let (_, password) = basic_pair(request)?;
+    (!password.is_empty()).then_some(Cow::Owned(password))
+}
+
+/// The user name of `Authorization: Basic …`, whatever the password.
+#[must_use]
+pub fn basic_user(request: &Parts) -> Option<Cow<'_, str>> {
+    let (user, _) = basic_pair(request)?;
+    (!user.is_empty()).then_some(Cow::Owned(user))
 }
 
 /// The value of one header, as it is.
@@ -94,6 +99,13 @@ pub fn query<'r>(request: &'r Parts, name: &str) -> Option<Cow<'r, str>> {
         .decode_utf8()
         .ok()
         .filter(|value| !value.is_empty())
+}
+
+fn basic_pair(request: &Parts) -> Option<(String, String)> {
+    let decoded = STANDARD.decode(authorization(request, "basic")?).ok()?;
+    let pair = String::from_utf8(decoded).ok()?;
+    let (user, password) = pair.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
 }
 
 fn authorization<'r>(request: &'r Parts, scheme: &str) -> Option<&'r str> {

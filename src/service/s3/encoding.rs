@@ -4,7 +4,7 @@
 //! differently by different servers, and `+` is read as a space by some. Clients that sign send this spelling already
 //! ("Signature Calculations for the Authorization Header", `UriEncode`): what they send stays as it is, byte for byte.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -24,26 +24,10 @@ pub(super) fn key(text: &str) -> String {
     percent_encode(text.as_bytes(), PATH).to_string()
 }
 
-/// A path that is encoded already, somehow. Encoded slashes stay encoded.
+/// A path that is encoded already, somehow. An encoded slash is a slash: keys are compared decoded.
 pub(super) fn path(encoded: &str) -> String {
-    let mut path = String::with_capacity(encoded.len());
-    let mut rest = encoded.as_bytes();
-    while let [first, after @ ..] = rest {
-        let (byte, set, after) = match (first, after) {
-            (b'%', [high, low, after @ ..]) if let Some(byte) = hex(*high, *low) => {
-                (byte, UNRESERVED, after)
-            }
-            _ => (*first, PATH, after),
-        };
-        path.extend(percent_encode(&[byte], set));
-        rest = after;
-    }
-    path
-}
-
-fn hex(high: u8, low: u8) -> Option<u8> {
-    let digit = |digit: u8| char::from(digit).to_digit(16);
-    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
+    let decoded: Vec<u8> = percent_decode_str(encoded).collect();
+    percent_encode(&decoded, PATH).to_string()
 }
 
 #[cfg(test)]
@@ -54,7 +38,7 @@ mod tests {
     fn what_clients_that_sign_send_stays_as_it_is() {
         for spelled in [
             "/bucket/a%20b/c%2Bd/%C3%A9/%25/x~y.z-_",
-            "/bucket//a%2Fb/",
+            "/bucket//a/b/",
             "/",
             "",
         ] {
@@ -68,8 +52,11 @@ mod tests {
             ("/a(b)", "/a%28b%29"),
             ("/a%28b%29", "/a%28b%29"),
             ("/a+b", "/a%2Bb"),
-            ("/%61%7e%2f%c3%a9", "/a~%2F%C3%A9"),
-            ("/a:b@c=d&e;f,g!h'i*j$k", "/a%3Ab%40c%3Dd%26e%3Bf%2Cg%21h%27i%2Aj%24k"),
+            ("/%61%7e%2f%c3%a9", "/a~/%C3%A9"),
+            (
+                "/a:b@c=d&e;f,g!h'i*j$k",
+                "/a%3Ab%40c%3Dd%26e%3Bf%2Cg%21h%27i%2Aj%24k",
+            ),
             ("/a%2525", "/a%2525"),
         ] {
             assert_eq!(path(given), spelled);

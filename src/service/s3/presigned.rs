@@ -9,6 +9,17 @@ use crate::TransformError;
 const AHEAD: Duration = Duration::from_secs(15 * 60);
 const WEEK: u64 = 7 * 24 * 60 * 60;
 
+/// What makes a URL a presigned one.
+const SIGNING: [&str; 7] = [
+    "x-amz-algorithm",
+    "x-amz-credential",
+    "x-amz-date",
+    "x-amz-expires",
+    "x-amz-security-token",
+    "x-amz-signature",
+    "x-amz-signedheaders",
+];
+
 /// What the query of a presigned URL says about itself.
 #[derive(Debug, Default)]
 pub(super) struct Presigned {
@@ -24,23 +35,12 @@ impl Presigned {
     pub(super) fn take(query: &mut Query, headers: &mut HeaderMap) -> Result<Self, TransformError> {
         let mut presigned = Self::default();
         for (name, value) in query.take_amz() {
-            let known = match name.as_str() {
-                "x-amz-date" => Some(&mut presigned.date),
-                "x-amz-expires" => Some(&mut presigned.expires),
-                "x-amz-algorithm" | "x-amz-credential" | "x-amz-security-token"
-                | "x-amz-signature" | "x-amz-signedheaders" => Some(&mut None),
-                _ => None,
-            };
-            if let Some(known) = known {
-                *known = Some(value);
-                presigned.any = true;
-                continue;
-            }
-            let wrong = || Refusal::bad("InvalidArgument", "A query parameter stands for no header");
-            let name = HeaderName::try_from(name).map_err(|_| wrong())?;
-            let value = HeaderValue::try_from(value).map_err(|_| wrong())?;
-            if headers.insert(name, value).is_some() {
-                return Err(wrong());
+            presigned.any |= SIGNING.contains(&name.as_str());
+            match name.as_str() {
+                "x-amz-date" => presigned.date = Some(value),
+                "x-amz-expires" => presigned.expires = Some(value),
+                name if SIGNING.contains(&name) => {}
+                _ => stand_for_header(&name, value, headers)?,
             }
         }
         Ok(presigned)
@@ -53,7 +53,8 @@ impl Presigned {
         }
         let wrong = |message| Refusal::bad("AuthorizationQueryParametersError", message);
         let date = self.date.as_deref().and_then(read_date);
-        let date = date.ok_or_else(|| wrong("X-Amz-Date is not a date, such as 20260131T235959Z"))?;
+        let date =
+            date.ok_or_else(|| wrong("X-Amz-Date is not a date, such as 20260131T235959Z"))?;
         let digits = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
         let expires = self.expires.as_deref().filter(digits);
         let expires = expires
@@ -70,6 +71,20 @@ impl Presigned {
     }
 }
 
+fn stand_for_header(
+    name: &str,
+    value: String,
+    headers: &mut HeaderMap,
+) -> Result<(), TransformError> {
+    let wrong = || Refusal::bad("InvalidArgument", "A query parameter stands for no header");
+    let name = HeaderName::try_from(name).map_err(|_| wrong())?;
+    let value = HeaderValue::try_from(value).map_err(|_| wrong())?;
+    match headers.insert(name, value) {
+        None => Ok(()),
+        Some(_) => Err(wrong()),
+    }
+}
+
 /// `YYYYMMDD'T'HHMMSS'Z'`, from 1970 to 9999.
 fn read_date(text: &str) -> Option<SystemTime> {
     let shape = |(at, byte): (usize, u8)| match at {
@@ -83,7 +98,9 @@ fn read_date(text: &str) -> Option<SystemTime> {
     let number = |from: usize, to: usize| text.get(from..to)?.parse::<u64>().ok();
     let (year, month, day) = (number(0, 4)?, number(4, 6)?, number(6, 8)?);
     let (hour, minute, second) = (number(9, 11)?, number(11, 13)?, number(13, 15)?);
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     let days = |month| match month {
         2 => 28 + u64::from(leap(year)),
         4 | 6 | 9 | 11 => 30,
@@ -169,7 +186,11 @@ mod tests {
             "X-Amz-Date=20150830T123600Z&X-Amz-Expires=99999999999999999999",
             "X-Amz-Date=soon&X-Amz-Expires=60",
         ] {
-            assert_eq!(check(wrong, made).unwrap_err().0, StatusCode::BAD_REQUEST, "{wrong}");
+            assert_eq!(
+                check(wrong, made).unwrap_err().0,
+                StatusCode::BAD_REQUEST,
+                "{wrong}"
+            );
         }
     }
 

@@ -16,7 +16,10 @@ impl Query {
                 None => (decode(parameter)?, None),
             };
             if parameters.iter().any(|(known, _)| *known == name) {
-                return Err(Refusal::bad("InvalidArgument", "A query parameter is there twice"));
+                return Err(Refusal::bad(
+                    "InvalidArgument",
+                    "A query parameter is there twice",
+                ));
             }
             parameters.push((name, value));
         }
@@ -51,7 +54,11 @@ impl Query {
     /// As it is sent, and signed.
     pub(super) fn encode(&self) -> Option<String> {
         let parameter = |(name, value): &(String, Option<String>)| match value {
-            Some(value) => format!("{}={}", encoding::parameter(name), encoding::parameter(value)),
+            Some(value) => format!(
+                "{}={}",
+                encoding::parameter(name),
+                encoding::parameter(value)
+            ),
             None => encoding::parameter(name),
         };
         let parameters: Vec<_> = self.0.iter().map(parameter).collect();

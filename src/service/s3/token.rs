@@ -77,7 +77,13 @@ mod tests {
             "a/b",
             "a token of another kind"
         );
-        for wrong in ["", "a", "a/20260101/auto/s3", "/20260101/auto/s3/aws4_request", "a/1/2/3/4"] {
+        for wrong in [
+            "",
+            "a",
+            "a/20260101/auto/s3",
+            "/20260101/auto/s3/aws4_request",
+            "a/1/2/3/4",
+        ] {
             assert_eq!(signed(wrong), None, "{wrong}");
         }
         assert_eq!(found("/b", Some("Bearer a.b.c")).unwrap(), "a.b.c");

@@ -1,0 +1,89 @@
+use http::{HeaderName, Method, StatusCode};
+use serde_json::json;
+
+use crate::{
+    Credential, Policy,
+    proxy::Rejection,
+    service::{ErrorBody, Place, SandboxSetup, Service, SetupScope, Target, place::Kind},
+};
+
+/// Which of the accounts that a key opens is used, and pays.
+const ACCOUNT: [&str; 2] = ["openai-organization", "openai-project"];
+
+/// Endpoints that manage the account, and those that hand out keys with which the API is called past the proxy.
+const REFUSED: [&str; 7] = [
+    "/v1/organization/**",
+    "/v1/projects/**",
+    "/v1/chatkit/sessions/**",
+    "/v1/realtime/client_secrets",
+    "/v1/realtime/sessions",
+    "/v1/realtime/transcription_sessions",
+    "/v1/realtime/translations/client_secrets",
+];
+
+impl Service {
+    /// The OpenAI API.
+    ///
+    /// The token is looked for in `Authorization: Bearer`. What is below `/v1` passes, but not what manages the account
+    /// (`/v1/organization`, `/v1/projects`) or hands out short-lived keys (of the Realtime API and ChatKit).
+    ///
+    /// A key may open several organizations and projects: which one is not the caller's choice. Its
+    /// `OpenAI-Organization` and `OpenAI-Project` are taken out, and [`set_header`](Self::set_header) sets yours. (That
+    /// answers name the organization is the API's habit, in headers and bodies; it opens nothing.)
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use http::{HeaderName, HeaderValue};
+    /// use sallygate::{Credential, JwtVerifier, ProxyLayer, Service};
+    ///
+    /// let key = Credential::new("sk-0123456789")?;
+    /// let project = HeaderName::from_static("openai-project");
+    /// let openai = Service::openai(key).set_header(project, HeaderValue::from_static("proj_sandboxes"));
+    /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.service("openai", openai)?;
+    ///
+    /// // what OpenAI's SDKs in the sandbox read
+    /// let setup = proxy.handle().sandbox_setup("https://gate.example.com", "the.token.itself")?;
+    /// assert_eq!(
+    ///     setup.to_dotenv(),
+    ///     "OPENAI_API_KEY=the.token.itself\nOPENAI_BASE_URL=https://gate.example.com/proxy/openai/v1\n",
+    /// );
+    /// # Ok::<(), sallygate::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn openai(key: Credential) -> Self {
+        let methods = [Method::GET, Method::HEAD, Method::POST, Method::DELETE];
+        let policy = ACCOUNT.into_iter().fold(
+            Policy::known(methods, &["/v1/**"], &REFUSED),
+            |policy, name| policy.injects(Place::of(Kind::Header(HeaderName::from_static(name)))),
+        );
+        let target = Target::known("api.openai.com", "/");
+        Self::known(target, Place::bearer(), key, error, setup).policy(policy)
+    }
+}
+
+pub(super) fn error(rejection: &Rejection) -> ErrorBody {
+    let kind = match rejection.status() {
+        StatusCode::UNAUTHORIZED => "authentication_error",
+        StatusCode::FORBIDDEN => "permission_error",
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+        status if status.is_client_error() => "invalid_request_error",
+        _ => "server_error",
+    };
+    let body = json!({
+        "error": {
+            "message": rejection.message(),
+            "type": kind,
+            "param": null,
+            "code": rejection.code().as_str(),
+            "request_id": rejection.request_id().to_string(),
+        },
+    });
+    ErrorBody::json(body.to_string())
+}
+
+fn setup(scope: &SetupScope<'_>) -> SandboxSetup {
+    SandboxSetup::new()
+        .env("OPENAI_BASE_URL", format!("{}/v1", scope.base()))
+        .env("OPENAI_API_KEY", scope.token())
+}
