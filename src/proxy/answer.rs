@@ -35,8 +35,7 @@ where
 {
     let unasked = answer.status() == StatusCode::SWITCHING_PROTOCOLS
         && !websocket.is_some_and(|websocket| websocket.is_accepted(&answer));
-    if unasked || headers::is_broken_response(answer.headers())
-    {
+    if unasked || headers::is_broken_response(answer.headers()) {
         if let Some(connection) = answer.extensions().get::<CameOver>() {
             connection.cut();
         }

@@ -57,9 +57,9 @@ impl Cors {
             Some("https") => uri.port_u16() == Some(443),
             _ => uri.port_u16() == Some(80),
         };
-        let plain = parsed.is_some_and(|uri| {
-            uri.host().is_some() && uri.path() == "/" && !default_port(&uri)
-        }) && !origin.ends_with('/')
+        let plain = parsed
+            .is_some_and(|uri| uri.host().is_some() && uri.path() == "/" && !default_port(&uri))
+            && !origin.ends_with('/')
             && !origin.contains(['@', '?', '#'])
             && !origin.bytes().any(|byte| byte.is_ascii_uppercase());
         match HeaderValue::try_from(origin) {
@@ -116,7 +116,11 @@ impl Cors {
             ACCESS_CONTROL_MAX_AGE,
             HeaderValue::from(self.max_age.as_secs()),
         );
-        let asked = [ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, ACCESS_CONTROL_REQUEST_HEADERS];
+        let asked = [
+            ORIGIN,
+            ACCESS_CONTROL_REQUEST_METHOD,
+            ACCESS_CONTROL_REQUEST_HEADERS,
+        ];
         self.mark(answer, allowed, &asked);
         Some(response)
     }

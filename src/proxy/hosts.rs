@@ -25,7 +25,11 @@ impl Hosts {
     }
 
     /// The service that the host of a request names.
-    pub(super) fn service<'r>(&'r self, uri: &'r Uri, headers: &'r HeaderMap) -> Option<Cow<'r, str>> {
+    pub(super) fn service<'r>(
+        &'r self,
+        uri: &'r Uri,
+        headers: &'r HeaderMap,
+    ) -> Option<Cow<'r, str>> {
         if self.exact.is_empty() && self.suffixes.is_empty() {
             return None;
         }
@@ -75,7 +79,9 @@ mod tests {
     #[test]
     fn hosts_name_services_exactly_or_by_what_stands_before_a_suffix() {
         let mut hosts = Hosts::default();
-        hosts.add("Grpc.example.com", "pkg.Echo".parse().unwrap()).unwrap();
+        hosts
+            .add("Grpc.example.com", "pkg.Echo".parse().unwrap())
+            .unwrap();
         hosts.add_suffix(".proxy.example.com").unwrap();
         for (host, service) in [
             ("grpc.example.com", Some("pkg.Echo")),
@@ -95,7 +101,10 @@ mod tests {
             assert_eq!(hosts.service(&uri, &headers).as_deref(), service, "{host}");
         }
         for wrong in ["", "a..b", "a b", "a:80", "*.a", "a/b"] {
-            assert!(matches!(hosts.add_suffix(wrong), Err(ConfigError::Host(_))), "{wrong}");
+            assert!(
+                matches!(hosts.add_suffix(wrong), Err(ConfigError::Host(_))),
+                "{wrong}"
+            );
         }
     }
 }

@@ -24,7 +24,11 @@ pub(crate) struct ServicePlace(Arc<AtomicUsize>);
 
 impl Occupancy {
     /// `None` when the sandbox has as many as it may.
-    pub(super) fn enter(self: &Arc<Self>, sandbox: &str, limit: NonZeroUsize) -> Option<SandboxPlace> {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        sandbox: &str,
+        limit: NonZeroUsize,
+    ) -> Option<SandboxPlace> {
         let mut sandboxes = self.sandboxes();
         match sandboxes.get_mut(sandbox) {
             Some(count) if *count >= limit.get() => return None,
@@ -40,7 +44,9 @@ impl Occupancy {
     }
 
     fn sandboxes(&self) -> MutexGuard<'_, HashMap<Box<str>, usize>> {
-        self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sandboxes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

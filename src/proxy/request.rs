@@ -146,7 +146,9 @@ pub(super) fn check_site(parts: &Parts, token: &str, websocket: bool) -> Result<
 fn is_of(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
     let origin = origin.to_str().unwrap_or_default();
     let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
+    let authority = origin
+        .split_once("://")
+        .map_or("", |(_, authority)| authority);
     !host.is_empty() && authority.eq_ignore_ascii_case(host)
 }
 

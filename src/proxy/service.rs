@@ -18,8 +18,8 @@ use crate::{
     proxy::{
         Reason, answer,
         gate::{Gate, State},
-        rejection::Refusal,
         occupancy::ServicePlace,
+        rejection::Refusal,
         repeat::Spare,
         request::{self, Found},
         route,
@@ -170,10 +170,23 @@ impl Passage {
         let spare = Spare::of(&mut self.request, &*entry.config);
 
         let mut sent = self
-            .send(&mut client, &entry, &context, websocket.as_deref(), watch.as_deref())
+            .send(
+                &mut client,
+                &entry,
+                &context,
+                websocket.as_deref(),
+                watch.as_deref(),
+            )
             .await?;
         if let Some(spare) = spare.filter(|_| sent.is_unauthorized()) {
-            let again = self.send_again(*spare, sent, &mut client, &entry, &context, websocket.as_deref());
+            let again = self.send_again(
+                *spare,
+                sent,
+                &mut client,
+                &entry,
+                &context,
+                websocket.as_deref(),
+            );
             sent = Box::pin(again).await?;
         }
         let (mut answer, target) = match sent {
@@ -281,7 +294,9 @@ impl Passage {
         headers::sign(self.request.headers_mut(), self.version, &self.gate.via);
         *self.request.version_mut() = target.version();
         if let Some(timeout) = entry.policy.response_timeout {
-            self.request.extensions_mut().insert(ResponseTimeout(timeout));
+            self.request
+                .extensions_mut()
+                .insert(ResponseTimeout(timeout));
         }
         if let Some(websocket) = websocket {
             websocket.ask(self.request.headers_mut());

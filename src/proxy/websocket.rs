@@ -59,10 +59,17 @@ impl WebSocket {
             return Ok(None);
         }
         let key = if over_http2 { new_key() } else { key(parts)? };
-        if parts.headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        if parts
+            .headers
+            .get(SEC_WEBSOCKET_VERSION)
+            .is_none_or(|version| version != "13")
+        {
             return Err(Reason::Header("not a websocket of version 13"));
         }
-        let caller = parts.extensions.remove::<OnUpgrade>().ok_or(Reason::Upgrade)?;
+        let caller = parts
+            .extensions
+            .remove::<OnUpgrade>()
+            .ok_or(Reason::Upgrade)?;
         parts.method = Method::GET;
         Ok(Some(Box::new(Self {
             caller,
@@ -146,8 +153,15 @@ impl Until {
 
 /// Takes the token out of the list of subprotocols, where browsers have to put it.
 pub(super) fn remove_from_subprotocols(headers: &mut HeaderMap, token: &str) {
-    let lists: Vec<_> = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().cloned().collect();
-    if !lists.iter().any(|list| headers::shows(list.as_bytes(), token)) {
+    let lists: Vec<_> = headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .cloned()
+        .collect();
+    if !lists
+        .iter()
+        .any(|list| headers::shows(list.as_bytes(), token))
+    {
         return;
     }
     headers.remove(SEC_WEBSOCKET_PROTOCOL);

@@ -86,7 +86,11 @@ mod tests {
             [vec![0x82, 5], vec![7; 5]].concat(),
             [vec![0x81, 0x83, 1, 2, 3, 4], vec![0; 3]].concat(),
             [vec![0x82, 126, 1, 0], vec![1; 256]].concat(),
-            [vec![0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 9, 9, 9, 9], vec![2; 65536]].concat(),
+            [
+                vec![0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 9, 9, 9, 9],
+                vec![2; 65536],
+            ]
+            .concat(),
         ];
         let whole = frames.concat();
         let mut ends = Vec::new();
@@ -96,7 +100,11 @@ mod tests {
         let mut state = Frames::default();
         for (at, byte) in whole.iter().enumerate() {
             state.pass(std::slice::from_ref(byte));
-            assert_eq!(state.is_between(), ends.contains(&(at + 1)), "after byte {at}");
+            assert_eq!(
+                state.is_between(),
+                ends.contains(&(at + 1)),
+                "after byte {at}"
+            );
         }
         for cut in [3, 7, 14, 300, whole.len()] {
             let mut state = Frames::default();

@@ -167,12 +167,17 @@ impl Pipe {
                 Poll::Pending => 0,
             };
             self.unflushed = true;
-            self.unwritten.extend_from_slice(read.get(written..).unwrap_or_default());
+            self.unwritten
+                .extend_from_slice(read.get(written..).unwrap_or_default());
         }
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, to: &mut Io) -> Poll<io::Result<()>> {
-        while let Some(rest) = self.unwritten.get(self.written..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = self
+            .unwritten
+            .get(self.written..)
+            .filter(|rest| !rest.is_empty())
+        {
             match ready!(Pin::new(&mut *to).poll_write(cx, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 written => self.written += written,

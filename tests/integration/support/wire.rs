@@ -49,7 +49,9 @@ impl Front {
                         .timer(TokioTimer::new())
                         .max_buf_size(4 << 20);
                     server.http2().timer(TokioTimer::new());
-                    let _ = server.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
+                    let _ = server
+                        .serve_connection_with_upgrades(TokioIo::new(stream), service)
+                        .await;
                 });
             }
         });

@@ -62,7 +62,9 @@ fn handshake(token: &str, more: &str) -> String {
 
 async fn exact<const N: usize>(stream: &mut TcpStream) -> [u8; N] {
     let mut bytes = [0; N];
-    within(PATIENCE, stream.read_exact(&mut bytes)).await.unwrap();
+    within(PATIENCE, stream.read_exact(&mut bytes))
+        .await
+        .unwrap();
     bytes
 }
 
@@ -79,7 +81,9 @@ async fn bytes_pass_both_ways_once_the_upstream_has_switched() {
     let target = format!("http://{}/v1", server.address);
     let target = sallygate::Target::dangerous_plaintext(&target).unwrap();
     let service = sallygate::Service::bearer(target, stack.key.clone());
-    let front = stack.serve(stack.layer_with("ws", service).into_service()).await;
+    let front = stack
+        .serve(stack.layer_with("ws", service).into_service())
+        .await;
     let token = stack.token();
 
     let mut caller = TcpStream::connect(front.addr).await.unwrap();
@@ -96,14 +100,33 @@ async fn bytes_pass_both_ways_once_the_upstream_has_switched() {
     ] {
         assert!(answer.contains(field), "{answer}");
     }
-    assert!(answer.contains(&format!("sec-websocket-accept: {}", ACCEPT.to_ascii_lowercase())));
+    assert!(answer.contains(&format!(
+        "sec-websocket-accept: {}",
+        ACCEPT.to_ascii_lowercase()
+    )));
 
     let (head, mut upstream) = server.accepted.recv().await.unwrap();
-    assert!(head.starts_with("GET /v1/chat?room=1 HTTP/1.1\r\n"), "{head}");
-    assert!(head.contains(&Slot::Bearer.show(&stack.secret_key)), "{head}");
-    assert!(head.contains(&format!("\r\nsec-websocket-key: {KEY}\r\n")), "{head}");
-    assert!(head.contains("\r\nsec-websocket-protocol: chat, superchat\r\n"), "{head}");
-    stack.oracle.saw_request("ws", head.as_bytes(), &[Slot::Bearer.show(&stack.secret_key)]);
+    assert!(
+        head.starts_with("GET /v1/chat?room=1 HTTP/1.1\r\n"),
+        "{head}"
+    );
+    assert!(
+        head.contains(&Slot::Bearer.show(&stack.secret_key)),
+        "{head}"
+    );
+    assert!(
+        head.contains(&format!("\r\nsec-websocket-key: {KEY}\r\n")),
+        "{head}"
+    );
+    assert!(
+        head.contains("\r\nsec-websocket-protocol: chat, superchat\r\n"),
+        "{head}"
+    );
+    stack.oracle.saw_request(
+        "ws",
+        head.as_bytes(),
+        &[Slot::Bearer.show(&stack.secret_key)],
+    );
 
     caller.write_all(b"\x81\x85abcdhello").await.unwrap();
     assert_eq!(&exact::<11>(&mut upstream).await, b"\x81\x85abcdhello");
@@ -118,10 +141,14 @@ async fn bytes_pass_both_ways_once_the_upstream_has_switched() {
     tokio::spawn(async move { to_caller.write_all(&up).await.map(|()| to_caller) });
     tokio::spawn(async move { to_upstream.write_all(&down).await.map(|()| to_upstream) });
     let mut received = Vec::new();
-    within(PATIENCE, from_upstream.read_to_end(&mut received)).await.unwrap();
+    within(PATIENCE, from_upstream.read_to_end(&mut received))
+        .await
+        .unwrap();
     assert!(received == many);
     received.clear();
-    within(PATIENCE, from_caller.read_to_end(&mut received)).await.unwrap();
+    within(PATIENCE, from_caller.read_to_end(&mut received))
+        .await
+        .unwrap();
     assert!(received == many);
 }
 
@@ -134,27 +161,39 @@ async fn the_end_of_the_token_closes_it_between_two_frames() {
     let service = sallygate::Service::bearer(target, stack.key.clone());
     let layer = stack.layer_with("ws", service);
     let front = stack.serve(layer.clone().into_service()).await;
-    let draft = stack.issuer.issue("box").expires_in(Duration::from_secs(900));
+    let draft = stack
+        .issuer
+        .issue("box")
+        .expires_in(Duration::from_secs(900));
     let token = stack.watched(draft.sign().unwrap());
     // What is left of it is a second.
     stack.clock.advance(899);
 
     let mut caller = TcpStream::connect(front.addr).await.unwrap();
-    caller.write_all(handshake(&token, "").as_bytes()).await.unwrap();
+    caller
+        .write_all(handshake(&token, "").as_bytes())
+        .await
+        .unwrap();
     assert!(read_head(&mut caller).await.starts_with("HTTP/1.1 101 "));
     let (_, mut upstream) = server.accepted.recv().await.unwrap();
     upstream.write_all(b"\x81\x05world").await.unwrap();
     assert_eq!(&exact::<7>(&mut caller).await, b"\x81\x05world");
     stack.clock.advance(1);
     assert_eq!(rest(&mut caller).await, [0x88, 2, 0x03, 0xf0]);
-    assert_eq!(rest(&mut upstream).await, [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xf0]);
+    assert_eq!(
+        rest(&mut upstream).await,
+        [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xf0]
+    );
 
     // A shutdown says that it goes away; within a frame, it says nothing.
     let token = stack.token();
     let mut sockets = Vec::new();
     for _ in 0..2 {
         let mut caller = TcpStream::connect(front.addr).await.unwrap();
-        caller.write_all(handshake(&token, "").as_bytes()).await.unwrap();
+        caller
+            .write_all(handshake(&token, "").as_bytes())
+            .await
+            .unwrap();
         assert!(read_head(&mut caller).await.starts_with("HTTP/1.1 101 "));
         sockets.push((caller, server.accepted.recv().await.unwrap().1));
     }
@@ -165,7 +204,10 @@ async fn the_end_of_the_token_closes_it_between_two_frames() {
     assert_eq!(rest(&mut within_frame).await, b"");
     let (mut caller, mut upstream) = sockets.pop().unwrap();
     assert_eq!(rest(&mut caller).await, [0x88, 2, 0x03, 0xe9]);
-    assert_eq!(rest(&mut upstream).await, [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]);
+    assert_eq!(
+        rest(&mut upstream).await,
+        [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]
+    );
 
     let answer = front.get("/proxy/other/a", &token).send().await;
     assert_eq!(answer.code(), "PROXY_STATE_UNAVAILABLE");
@@ -176,17 +218,31 @@ async fn a_false_101_is_an_error_and_another_answer_passes() {
     let stack = Stack::new().await;
     let token = stack.token();
     for (answer, status) in [
-        (switching("").replace(ACCEPT, &STANDARD.encode([0; 20])), 502),
-        (switching("").replace("Upgrade: websocket", "Upgrade: h2c"), 502),
-        ("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n".into(), 426),
+        (
+            switching("").replace(ACCEPT, &STANDARD.encode([0; 20])),
+            502,
+        ),
+        (
+            switching("").replace("Upgrade: websocket", "Upgrade: h2c"),
+            502,
+        ),
+        (
+            "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n".into(),
+            426,
+        ),
     ] {
         let server = Server::answering(answer).await;
         let target = format!("http://{}", server.address);
         let target = sallygate::Target::dangerous_plaintext(&target).unwrap();
         let service = sallygate::Service::bearer(target, stack.key.clone());
-        let front = stack.serve(stack.layer_with("ws", service).into_service()).await;
+        let front = stack
+            .serve(stack.layer_with("ws", service).into_service())
+            .await;
         let mut caller = TcpStream::connect(front.addr).await.unwrap();
-        caller.write_all(handshake(&token, "").as_bytes()).await.unwrap();
+        caller
+            .write_all(handshake(&token, "").as_bytes())
+            .await
+            .unwrap();
         let head = read_head(&mut caller).await;
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
     }
@@ -194,7 +250,9 @@ async fn a_false_101_is_an_error_and_another_answer_passes() {
     let gone = Upstream::scripted(|_| unreachable!()).await.addr;
     let target = sallygate::Target::dangerous_plaintext(&format!("http://{gone}")).unwrap();
     let service = sallygate::Service::bearer(target, stack.key.clone());
-    let front = stack.serve(stack.layer_with("ws", service).into_service()).await;
+    let front = stack
+        .serve(stack.layer_with("ws", service).into_service())
+        .await;
     for (from, to, status) in [
         ("", "", "502 "),
         ("-Version: 13", "-Version: 8", "400 "),
@@ -207,6 +265,9 @@ async fn a_false_101_is_an_error_and_another_answer_passes() {
         let request = handshake(&token, "").replacen(from, to, 1);
         caller.write_all(request.as_bytes()).await.unwrap();
         let head = read_head(&mut caller).await;
-        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{from}: {head}");
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status}")),
+            "{from}: {head}"
+        );
     }
 }
