@@ -177,14 +177,22 @@ pub(super) fn join(target: &Target, below: &Uri) -> Result<Uri, Reason> {
     target.join(below).map_err(|_| Reason::UriTooLong)
 }
 
-/// The target that a transformed request goes to: one of the service's own, or nothing is sent.
+/// The target that a transformed request goes to: one of the service's own, or nothing is sent. Where several have its
+/// origin, the one that it is furthest below.
 pub(super) fn target_of<'s>(
     request: &Request<Body>,
     service: &'s dyn ServiceConfig,
 ) -> Result<&'s Target, Reason> {
     let (scheme, authority) = (request.uri().scheme(), request.uri().authority());
     let own = |target: &&Target| target.same_origin(scheme, authority);
-    let target = service.targets().iter().find(own).ok_or(Reason::Origin)?;
+    let depth = |target: &&Target| {
+        let below = request.uri().path().strip_prefix(target.prefix());
+        below
+            .filter(|below| below.is_empty() || below.starts_with('/'))
+            .map(|_| target.prefix().len())
+    };
+    let targets = service.targets().iter().filter(own);
+    let target = targets.max_by_key(depth).ok_or(Reason::Origin)?;
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Err(Reason::Method);
     }
