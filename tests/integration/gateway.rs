@@ -1,18 +1,26 @@
 //! The gateway example, run as its users run it: a process, a file, and clients that know nothing of it.
 
+mod assertion;
 mod clients;
 mod command_line;
+mod endpoint;
+mod env;
 #[cfg(target_os = "linux")]
 mod memory;
-mod process;
+mod oauth;
+mod places;
+mod presets;
+pub(crate) mod process;
 mod refusals;
+#[cfg_attr(not(feature = "sigv4"), path = "gateway/no_s3.rs")]
+mod s3;
+mod service_refusals;
+mod source_refusals;
+mod sources;
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http_body_util::BodyExt;
 use sallygate::Body;
 
@@ -63,6 +71,23 @@ async fn a_token_from_the_command_line_opens_the_address_in_the_first_line() {
 }
 
 #[tokio::test]
+async fn the_file_to_start_from_starts() {
+    let site = Site::new().await;
+    let file = include_str!("../../examples/gateway/gateway.toml");
+    assert!(file.contains("127.0.0.1:8787"));
+    let file = file.replace("\"127.0.0.1:8787\"", "\"127.0.0.1:0\"");
+    let mut command = site.command(&file);
+    command.env("ANTHROPIC_API_KEY", &site.key);
+    let gateway = site.start_command(command).await;
+    let token = site.token(TOKEN).await;
+    let answer = gateway
+        .get("/proxy/anthropic/v1/organizations", &token)
+        .await;
+    assert_eq!(answer.status, 403);
+    assert_eq!(gateway.get("/proxy/none/a", &token).await.status, 404);
+}
+
+#[tokio::test]
 async fn issuer_and_audience_of_the_file_are_in_its_tokens_and_demanded_of_all() {
     let site = Site::new().await;
     let parties = "issuer = \"https://host.example\"\naudience = \"proxy\"\n";
@@ -76,55 +101,6 @@ async fn issuer_and_audience_of_the_file_are_in_its_tokens_and_demanded_of_all()
     );
     let good = site.token_for(&file, TOKEN).await;
     assert_eq!(gateway.get("/proxy/up/a", &good).await.status, 200);
-}
-
-#[tokio::test]
-async fn each_form_of_inject_swaps_the_token_for_the_key_in_its_place() {
-    let site = Site::new().await;
-    let forms = [
-        ("bearer", "\"bearer\"", Slot::Bearer),
-        (
-            "header",
-            "{ header = \"X-Api-Key\" }",
-            Slot::Header("x-api-key"),
-        ),
-        ("basic", "{ basic = \"user\" }", Slot::Basic("user")),
-        ("query", "{ query = \"key\" }", Slot::Query("key")),
-    ];
-    let mut services = String::new();
-    for (name, inject, slot) in forms {
-        services += &site.service(name, inject, "{ env = \"MY_API_KEY\" }");
-        if slot != Slot::Bearer {
-            site.upstream.accept(slot.show(&site.key));
-        }
-    }
-    let gateway = site.start(&site.file(&services)).await;
-    let token = site.token(TOKEN).await;
-    let pair = STANDARD.encode(format!("anyone:{token}"));
-    for (number, (name, _, slot)) in forms.into_iter().enumerate() {
-        let path = format!("/proxy/{name}/a");
-        let request = match slot {
-            Slot::Bearer => gateway
-                .request("GET", &path)
-                .header("authorization", format!("bearer {token}")),
-            Slot::Header(header) => gateway.request("GET", &path).header(header, &token),
-            Slot::Basic(_) => gateway
-                .request("GET", &path)
-                .header("authorization", format!("Basic {pair}")),
-            Slot::Query(key) => gateway.request("GET", &format!("{path}?{key}={token}")),
-        };
-        assert_eq!(gateway.send(request).await.status, 200, "{name}");
-        let received = site.upstream.last();
-        assert!(received.head.contains(&slot.show(&site.key)), "{name}");
-
-        assert_eq!(gateway.get(&path, &token).await.status, 200, "{name}");
-        let received = site.upstream.last();
-        assert!(received.head.contains(&slot.show(&site.key)), "{name}");
-
-        let answer = gateway.send(gateway.request("GET", &path)).await;
-        assert_eq!(answer.status, 401, "{name}");
-        assert_eq!(site.upstream.requests().len(), 2 * (number + 1), "{name}");
-    }
 }
 
 #[tokio::test]
@@ -166,42 +142,6 @@ async fn why_a_request_is_refused_is_said_on_request_and_in_one_line() {
             assert!(!log.contains(unsaid), "{unsaid}\n{log}");
         }
     }
-}
-
-#[tokio::test]
-async fn a_key_file_that_changes_is_taken_over_and_a_bad_one_is_not() {
-    let site = Site::new().await;
-    let file = site.write("up.key", &format!("{}\n", site.key));
-    let service = site.service("up", "\"bearer\"", "{ file = \"up.key\" }");
-    let mut gateway = site.start(&site.file(&service)).await;
-    let token = site.token(TOKEN).await;
-    let old = Slot::Bearer.show(&site.key);
-    assert_eq!(gateway.get("/proxy/up/a", &token).await.status, 200);
-    assert!(site.upstream.last().head.contains(&old));
-
-    let key = site.oracle.secret("new credential");
-    let new = Slot::Bearer.show(&key);
-    site.upstream.accept(new.clone());
-    site.write("up.key", &key);
-    gateway
-        .until_said("services.up.credential: the key changed")
-        .await;
-    assert_eq!(gateway.get("/proxy/up/a", &token).await.status, 200);
-    assert!(site.upstream.last().head.contains(&new));
-
-    let broken = site.oracle.secret("broken credential");
-    site.write("up.key", &format!("{broken}\nand more\n"));
-    gateway
-        .until_said("the old key stays (credential: holds something else than printable ASCII)")
-        .await;
-    assert_eq!(gateway.get("/proxy/up/a", &token).await.status, 200);
-    assert!(site.upstream.last().head.contains(&new));
-
-    fs::remove_file(file).unwrap();
-    gateway.until_said("the old key stays (no such file)").await;
-    assert_eq!(gateway.get("/proxy/up/a", &token).await.status, 200);
-    assert!(site.upstream.last().head.contains(&new));
-    assert!(gateway.is_running());
 }
 
 #[tokio::test]

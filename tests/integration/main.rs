@@ -11,12 +11,17 @@
 mod support;
 
 mod attacks;
+mod clients;
 mod config;
+mod credentials;
 mod embedding;
 mod gateway;
 mod headers;
 mod oracle;
 mod paths;
+#[cfg(feature = "sigv4")]
+mod s3;
+mod services;
 mod status;
 mod streaming;
 mod tokens;

@@ -33,6 +33,50 @@ async fn a_command_line_that_makes_no_sense_is_refused() {
 }
 
 #[tokio::test]
+async fn what_env_is_told_and_makes_no_sense_is_refused() {
+    let site = Site::new().await;
+    let file = site.file(&site.up());
+    let origin = ["--origin", "https://gate.example.com"];
+    for (options, said) in [
+        (
+            &["--format", "yaml"][..],
+            "--format: expected shell, dotenv or json",
+        ),
+        (&["--format"], "--format: expected a value\nusage:"),
+        (
+            &["--origin", "gate.example.com/a"],
+            "--origin: expected https://HOST[:PORT] (public origin:",
+        ),
+        (&["--expires-in", "25h"], "--expires-in: expected"),
+        (&["--formats", "json"], "usage:"),
+    ] {
+        let options = [&["--sandbox", "b"], &origin[..], options].concat();
+        let output = output(site.env_command(&file, &options)).await;
+        assert!(!output.status.success(), "{options:?}");
+        assert!(output.stdout.is_empty(), "{options:?}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.starts_with(said), "{options:?}: {stderr}");
+    }
+    for (command, said) in [
+        (
+            site.env_command(&file, &origin),
+            "env: expected --sandbox ID\nusage:",
+        ),
+        (site.token_command(&file, &["--format", "json"]), "usage:"),
+    ] {
+        let output = output(command).await;
+        assert!(!output.status.success(), "{said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.starts_with(said), "{stderr}");
+    }
+    site.env(
+        &file,
+        &[&["--sandbox", "b", "--format", "json"], &origin[..]].concat(),
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_file_that_is_not_there_is_named() {
     let site = Site::new().await;
     let command = site.command(&site.file(&site.up()));

@@ -27,27 +27,27 @@ use crate::support::{Answer, Oracle, Recorded, Reply, Slot, Upstream, within};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What an operator has: a folder for files, a signing secret, a key, and the API that the key opens.
-pub(super) struct Site {
-    pub(super) oracle: Arc<Oracle>,
-    pub(super) upstream: Upstream,
-    pub(super) jwt_secret: String,
-    pub(super) key: String,
-    pub(super) folder: PathBuf,
+pub(crate) struct Site {
+    pub(crate) oracle: Arc<Oracle>,
+    pub(crate) upstream: Upstream,
+    pub(crate) jwt_secret: String,
+    pub(crate) key: String,
+    pub(crate) folder: PathBuf,
 }
 
 impl Site {
     /// The API answers `hello` to requests with the key as a bearer.
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::answering(|_| Reply::ok("hello")).await
     }
 
-    pub(super) async fn answering(
+    pub(crate) async fn answering(
         script: impl Fn(&Recorded) -> Reply + Send + Sync + 'static,
     ) -> Self {
         Self::upon(Upstream::scripted(script).await)
     }
 
-    pub(super) fn upon(upstream: Upstream) -> Self {
+    pub(crate) fn upon(upstream: Upstream) -> Self {
         static SITES: AtomicUsize = AtomicUsize::new(0);
         let oracle = Oracle::new();
         let (jwt_secret, key) = (oracle.secret("signing secret"), oracle.secret("credential"));
@@ -66,17 +66,17 @@ impl Site {
     }
 
     /// A gateway file with these services.
-    pub(super) fn file(&self, services: &str) -> String {
+    pub(crate) fn file(&self, services: &str) -> String {
         let top = "listen = \"127.0.0.1:0\"\nthreads = 2\n";
         format!("{top}[token]\nsecret = {{ env = \"PROXY_JWT_SECRET\" }}\n{services}")
     }
 
     /// The service `up`: the API, with the key from the environment.
-    pub(super) fn up(&self) -> String {
+    pub(crate) fn up(&self) -> String {
         self.service("up", "\"bearer\"", "{ env = \"MY_API_KEY\" }")
     }
 
-    pub(super) fn service(&self, name: &str, inject: &str, credential: &str) -> String {
+    pub(crate) fn service(&self, name: &str, inject: &str, credential: &str) -> String {
         let target = format!("http://{}/v1", self.upstream.addr);
         format!(
             "[services.{name}]\ntarget = \"{target}\"\nallow_plaintext = true\n\
@@ -84,14 +84,14 @@ impl Site {
         )
     }
 
-    pub(super) fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let file = self.folder.join(name);
         fs::write(&file, text).unwrap();
         file
     }
 
     /// `gateway FILE`, with this in the file.
-    pub(super) fn command(&self, file: &str) -> Command {
+    pub(crate) fn command(&self, file: &str) -> Command {
         let mut command = Command::new(gateway());
         command
             .arg(self.write("gateway.toml", file))
@@ -101,26 +101,41 @@ impl Site {
         command
     }
 
-    pub(super) async fn start(&self, file: &str) -> Gateway {
+    pub(crate) async fn start(&self, file: &str) -> Gateway {
         self.start_command(self.command(file)).await
     }
 
-    pub(super) async fn start_command(&self, command: Command) -> Gateway {
+    pub(crate) async fn start_command(&self, command: Command) -> Gateway {
         Gateway::start(command, self.oracle.clone()).await
     }
 
     /// `gateway FILE token …`. It needs no key of any API.
-    pub(super) fn token_command(&self, file: &str, options: &[&str]) -> Command {
+    pub(crate) fn token_command(&self, file: &str, options: &[&str]) -> Command {
         let mut command = self.command(file);
         command.arg("token").args(options).env_remove("MY_API_KEY");
         command
     }
 
-    pub(super) async fn token(&self, options: &[&str]) -> String {
+    /// `gateway FILE env …`. It needs no key of any API either.
+    pub(crate) fn env_command(&self, file: &str, options: &[&str]) -> Command {
+        let mut command = self.command(file);
+        command.arg("env").args(options).env_remove("MY_API_KEY");
+        command
+    }
+
+    /// What `gateway FILE env …` prints.
+    pub(crate) async fn env(&self, file: &str, options: &[&str]) -> String {
+        let output = output(self.env_command(file, options)).await;
+        assert!(output.status.success(), "{output:?}");
+        assert!(output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub(crate) async fn token(&self, options: &[&str]) -> String {
         self.token_for(&self.file(&self.up()), options).await
     }
 
-    pub(super) async fn token_for(&self, file: &str, options: &[&str]) -> String {
+    pub(crate) async fn token_for(&self, file: &str, options: &[&str]) -> String {
         let output = output(self.token_command(file, options)).await;
         assert!(output.status.success(), "{output:?}");
         let text = String::from_utf8(output.stdout).unwrap();
@@ -142,9 +157,9 @@ impl Drop for Site {
 }
 
 /// The gateway as a process. All that it writes is searched for secrets.
-pub(super) struct Gateway {
-    pub(super) process: Child,
-    pub(super) url: String,
+pub(crate) struct Gateway {
+    pub(crate) process: Child,
+    pub(crate) url: String,
     log: watch::Receiver<String>,
     reader: Option<JoinHandle<()>>,
     oracle: Arc<Oracle>,
@@ -191,37 +206,37 @@ impl Gateway {
     }
 
     /// The address behind the URL.
-    pub(super) fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.url.split("://").nth(1).unwrap()
     }
 
-    pub(super) fn request(&self, method: &str, target: &str) -> http::request::Builder {
+    pub(crate) fn request(&self, method: &str, target: &str) -> http::request::Builder {
         let uri = format!("{}{target}", self.url);
         http::Request::builder().method(method).uri(uri)
     }
 
-    pub(super) async fn get(&self, target: &str, token: &str) -> Answer {
+    pub(crate) async fn get(&self, target: &str, token: &str) -> Answer {
         let request = self
             .request("GET", target)
             .header("authorization", format!("Bearer {token}"));
         self.send(request).await
     }
 
-    pub(super) async fn send(&self, request: http::request::Builder) -> Answer {
+    pub(crate) async fn send(&self, request: http::request::Builder) -> Answer {
         let request = request.body(Body::empty()).unwrap();
         let response = client().request(request).await.unwrap();
         Answer::of(&self.oracle, response).await
     }
 
     /// Waits until it has said this on standard error.
-    pub(super) async fn until_said(&self, text: &str) {
+    pub(crate) async fn until_said(&self, text: &str) {
         let mut log = self.log.clone();
         let said = within(PATIENCE, log.wait_for(|log| log.contains(text))).await;
         drop(said.unwrap());
     }
 
     /// Waits until nobody is accepted any more.
-    pub(super) async fn until_closed(&self) {
+    pub(crate) async fn until_closed(&self) {
         let refused = async {
             while tokio::net::TcpStream::connect(self.address()).await.is_ok() {
                 sleep(Duration::from_millis(5)).await;
@@ -230,15 +245,15 @@ impl Gateway {
         within(PATIENCE, refused).await;
     }
 
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         assert!(kill(name, self.process.id()).success());
     }
 
-    pub(super) fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.process.try_wait().unwrap().is_none()
     }
 
-    pub(super) async fn exit(&mut self) -> ExitStatus {
+    pub(crate) async fn exit(&mut self) -> ExitStatus {
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.process.try_wait().unwrap() {
@@ -250,7 +265,7 @@ impl Gateway {
     }
 
     /// All that it has said on standard error, once it has stopped.
-    pub(super) async fn stop(mut self) -> String {
+    pub(crate) async fn stop(mut self) -> String {
         self.signal("TERM");
         assert_eq!(self.exit().await.code(), Some(0));
         let reader = self.reader.take().unwrap();
@@ -270,12 +285,12 @@ impl Drop for Gateway {
     }
 }
 
-pub(super) fn client() -> Client<HttpConnector, Body> {
+pub(crate) fn client() -> Client<HttpConnector, Body> {
     Client::builder(TokioExecutor::new()).build_http()
 }
 
 /// Runs a program to its end.
-pub(super) async fn output(mut command: Command) -> Output {
+pub(crate) async fn output(mut command: Command) -> Output {
     let child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -299,7 +314,7 @@ fn kill(signal: &str, id: u32) -> ExitStatus {
 }
 
 /// Builds the example, in the profile that these tests are built in.
-pub(super) fn gateway() -> &'static PathBuf {
+pub(crate) fn gateway() -> &'static PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         let exe = env::current_exe().unwrap();
@@ -310,6 +325,7 @@ pub(super) fn gateway() -> &'static PathBuf {
         let mut cargo = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--example", "gateway"])
             .args(["--profile", profile, "--message-format", "json"])
+            .args(cfg!(feature = "sigv4").then_some("--features=sigv4"))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .stdout(Stdio::piped())
             .spawn()

@@ -5,6 +5,22 @@ use super::{
     process::{Site, output},
 };
 
+/// Starts the gateway with a good file of which something is replaced.
+pub(super) async fn refused(site: &Site, good: &str, old: &str, new: &str, said: &str) {
+    assert!(good.contains(old), "{old}");
+    let mut command = site.command(&good.replacen(old, new, 1));
+    command.env("SHORT_SECRET", &site.jwt_secret[..31]);
+    let output = output(command).await;
+    assert!(!output.status.success(), "{said}");
+    assert!(output.stdout.is_empty(), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let file = site.folder.join("gateway.toml").display().to_string();
+    let beginning = format!("{file}: {said}");
+    assert!(stderr.starts_with(&beginning), "{said}\n{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    site.oracle.saw(format!("refusal {said}"), stderr);
+}
+
 #[tokio::test]
 async fn a_bad_file_is_refused_by_key_and_expectation_and_never_by_value() {
     let site = Site::new().await;
@@ -15,7 +31,10 @@ async fn a_bad_file_is_refused_by_key_and_expectation_and_never_by_value() {
     let target = format!("\"http://{}/v1\"", site.upstream.addr);
     let upstream = |line: &str| format!("services.up.{line}");
     let no_source = r#"expected { env = "NAME" } or { file = "PATH" }"#;
-    let inject = r#"inject: expected "bearer", { header = "NAME" }, { basic = "USER" } or { query = "NAME" }"#;
+    let no_credential =
+        r#"credential: expected { env = "NAME" }, { file = "PATH" }, { oauth = {…} }"#;
+    let inject =
+        r#"inject: expected "bearer", { header = "NAME" }, { header = "NAME", prefix = "TEXT" }"#;
     let https = "https://HOST[:PORT][/PATH]";
     let http = "http://HOST[:PORT][/PATH]";
     let token = "[token]\nsecret = { env = \"PROXY_JWT_SECRET\" }\n";
@@ -58,7 +77,7 @@ async fn a_bad_file_is_refused_by_key_and_expectation_and_never_by_value() {
         (
             credential,
             String::new(),
-            upstream(&format!("credential: {no_source}")),
+            upstream(no_credential),
         ),
         (
             &of("target", &target),
@@ -115,18 +134,18 @@ async fn a_bad_file_is_refused_by_key_and_expectation_and_never_by_value() {
         ),
         (
             plaintext,
-            format!("{plaintext}methods = []\n"),
-            upstream("methods: expected no such key, only target,"),
+            format!("{plaintext}method = []\n"),
+            upstream("method: expected no such key, only preset,"),
         ),
         (
             "credential",
             "credentail".into(),
-            upstream("credentail: expected no such key, only target, inject, credential,"),
+            upstream("credentail: expected no such key, only preset, target, inject, credential,"),
         ),
         (
             "{ env = \"MY_API_KEY\" }",
             "{ environment = \"A\" }".into(),
-            upstream("credential.environment: expected no such key, only env, file"),
+            upstream("credential.environment: expected no such key, only env, file, oauth,"),
         ),
         // a secret in the wrong place
         (
@@ -137,7 +156,7 @@ async fn a_bad_file_is_refused_by_key_and_expectation_and_never_by_value() {
         (
             "{ env = \"MY_API_KEY\" }",
             format!("\"{key}\""),
-            upstream(&format!("credential: {no_source}")),
+            upstream(no_credential),
         ),
         (
             "{ env = \"MY_API_KEY\" }",
@@ -185,7 +204,7 @@ async fn a_bad_file_is_refused_by_key_and_expectation_and_never_by_value() {
         (
             &target,
             format!("\"https://user:{key}@127.0.0.1\""),
-            upstream("allow_plaintext: expected true only for an http:// target"),
+            upstream("allow_plaintext: expected true only with an http:// target"),
         ),
         (
             &of("target", &target),
@@ -231,6 +250,11 @@ async fn a_bad_file_is_refused_by_key_and_expectation_and_never_by_value() {
         ),
         (
             "threads = 2",
+            format!("public_origin = \"https://gate.example.com/{key}\""),
+            "public_origin: expected https://HOST[:PORT] (public origin:".into(),
+        ),
+        (
+            "threads = 2",
             "mount = \"/proxy?a=b\"".into(),
             "mount: expected a plain path".into(),
         ),
@@ -252,7 +276,7 @@ async fn a_bad_file_is_refused_by_key_and_expectation_and_never_by_value() {
         (
             plaintext,
             format!("{plaintext}ca_file = \"not.pem\"\n"),
-            upstream("ca_file: expected none for an http:// target"),
+            upstream("ca_file: expected none without an https:// target"),
         ),
         (
             "threads = 2",
@@ -271,21 +295,7 @@ async fn a_bad_file_is_refused_by_key_and_expectation_and_never_by_value() {
         ),
     ];
     for (old, new, said) in cases {
-        assert!(good.contains(old), "{old}");
-        let bad = good.replacen(old, &new, 1);
-        let mut command = site.command(&bad);
-        command.env("SHORT_SECRET", &secret[..31]);
-        let output = output(command).await;
-        assert!(!output.status.success(), "{said}");
-        assert!(output.stdout.is_empty(), "{said}");
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        let file = site.folder.join("gateway.toml").display().to_string();
-        assert!(
-            stderr.starts_with(&format!("{file}: {said}")),
-            "{said}\n{stderr}"
-        );
-        assert_eq!(stderr.lines().count(), 1, "{stderr}");
-        site.oracle.saw(format!("refusal {said}"), stderr);
+        refused(&site, &good, old, &new, &said).await;
     }
     let gateway = site.start(&good).await;
     let token = site.token(TOKEN).await;

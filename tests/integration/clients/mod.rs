@@ -1,0 +1,13 @@
+//! Unmodified clients through the gateway, which they take for the API itself.
+
+mod anthropic;
+mod api;
+mod gemini;
+mod git;
+mod git_server;
+pub(crate) mod matrix;
+mod openai;
+mod server;
+mod slack;
+mod stage;
+mod stripe;

@@ -1,0 +1,181 @@
+use std::{net::SocketAddr, process::Command};
+
+use serde_json::{Value, json};
+
+use super::{
+    api::{Api, Call, Reply},
+    matrix::{APIS, Matrix},
+    stage::{Stage, python, scripts},
+};
+use crate::{
+    gateway::process::Site,
+    support::{Slot, client, program},
+};
+
+fn table(name: &str, api: SocketAddr) -> String {
+    format!(
+        "[services.{name}]\ntarget = \"http://{api}/v1\"\nallow_plaintext = true\n\
+         inject = \"bearer\"\ncredential = {{ env = \"MY_API_KEY\" }}\n"
+    )
+}
+
+const REFUSAL: &str = r#"{"error":{"message":"Incorrect API key provided.","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#;
+
+fn answer(call: &Call) -> Reply {
+    match call.line.split('?').next().unwrap() {
+        "POST /v1/chat/completions" => {
+            let ask = call.json();
+            if ask["model"] == "no-such-model" {
+                return error(
+                    404,
+                    "The model `no-such-model` does not exist",
+                    "model_not_found",
+                );
+            }
+            if ask["stream"] == true {
+                let chunk = |text: &str, finish: Value| {
+                    let choice =
+                        json!({"index": 0, "delta": {"content": text}, "finish_reason": finish});
+                    let chunk = completion("chat.completion.chunk", &choice);
+                    format!("data: {chunk}\n\n")
+                };
+                let (first, last) = (chunk("hel", Value::Null), chunk("lo", "stop".into()));
+                return Reply::Events(vec![first, last, "data: [DONE]\n\n".into()]);
+            }
+            let message = json!({"role": "assistant", "content": "hello"});
+            let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});
+            Reply::Json(200, completion("chat.completion", &choice))
+        }
+        "POST /v1/responses" => {
+            let text = json!({"type": "output_text", "text": "hello", "annotations": []});
+            let message = json!({"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
+                                 "content": [text]});
+            Reply::Json(
+                200,
+                json!({"id": "resp_1", "object": "response", "created_at": 0, "status": "completed",
+                       "model": "gpt-test", "output": [message]}),
+            )
+        }
+        "GET /v1/models" => {
+            let model = |id| json!({"id": id, "object": "model", "created": 0, "owned_by": "us"});
+            let models = json!({"object": "list", "data": [model("gpt-test"), model("gpt-other")]});
+            Reply::Json(200, models)
+        }
+        "GET /v1/files" => {
+            let second = call.line.contains("after=file-1");
+            let file = file(if second { "file-2" } else { "file-1" });
+            Reply::Json(
+                200,
+                json!({"object": "list", "data": [file], "has_more": !second}),
+            )
+        }
+        "POST /v1/files" => Reply::Json(200, file("file-new")),
+        line => error(404, line, "unknown_url"),
+    }
+}
+
+fn error(status: u16, message: &str, code: &str) -> Reply {
+    let error =
+        json!({"message": message, "type": "invalid_request_error", "param": null, "code": code});
+    Reply::Json(status, json!({ "error": error }))
+}
+
+fn completion(object: &str, choice: &Value) -> Value {
+    json!({"id": "chatcmpl-1", "object": object, "created": 0, "model": "gpt-test", "choices": [choice]})
+}
+
+fn file(id: &str) -> Value {
+    json!({"id": id, "object": "file", "bytes": 6, "created_at": 0, "filename": "note.txt",
+           "purpose": "user_data", "status": "processed"})
+}
+
+/// `prefix` is of the names of the exceptions.
+async fn works(name: &'static str, prefix: &str, make: impl FnOnce(&Stage) -> Command) {
+    let site = Site::new().await;
+    let api = Api::start(&site, Slot::Bearer, (401, REFUSAL), answer).await;
+    let stage = Stage::up(site, table, api.server.addr).await;
+    let mut script = make(&stage);
+    script
+        .env("OPENAI_BASE_URL", stage.base())
+        .env("OPENAI_API_KEY", &stage.token)
+        .env("OPENAI_ORG_ID", "org-7")
+        .env("DOWN_URL", stage.base_of_down())
+        .env("BAD_KEY", stage.bad_token())
+        .env("ACKNOWLEDGE", api.acknowledge_url());
+    let facts = stage.facts(&mut script).await;
+    let matrix = Matrix::of(&APIS, name, facts["version"].as_str().unwrap());
+
+    assert_eq!(
+        (&facts["plain"], &facts["response"]),
+        (&json!("hello"), &json!("hello"))
+    );
+    let call = api.call("POST /v1/chat/completions");
+    assert_eq!(call.json()["messages"][0]["content"], "Say hello");
+    assert_eq!(call.header("openai-organization"), "org-7");
+    matrix.report("plain call");
+
+    assert_eq!(facts["stream"], json!(["hel", "lo"]));
+    matrix.report("streaming");
+
+    assert_eq!(facts["upload"], "file-new");
+    let call = api.call("POST /v1/files");
+    assert!(
+        call.header("content-type")
+            .starts_with("multipart/form-data; boundary=")
+    );
+    assert!(call.text().contains("\r\n\r\na note\r\n"));
+    matrix.report("upload");
+
+    assert_eq!(facts["models"], json!(["gpt-test", "gpt-other"]));
+    assert_eq!(facts["pages"], json!(["file-1", "file-2"]));
+    matrix.report("pages");
+
+    let raised = |fact: &str, class: &str, status: u16, text: &str| {
+        let raised = &facts[fact];
+        assert_eq!(raised["class"], format!("{prefix}{class}"), "{raised}");
+        assert_eq!(raised["status"], status, "{raised}");
+        assert!(raised["text"].as_str().unwrap().contains(text), "{raised}");
+    };
+    raised(
+        "error",
+        "NotFoundError",
+        404,
+        "The model `no-such-model` does not exist",
+    );
+    assert_eq!(facts["error"]["code"], "model_not_found");
+    matrix.report("error of the API");
+    raised("refused", "AuthenticationError", 401, "");
+    matrix.report("refused token");
+    raised("down", "InternalServerError", 502, "could not be reached");
+    matrix.report("API unreachable");
+
+    // Two of files, and nothing of the two that were to fail.
+    assert_eq!(api.calls().len(), 8);
+}
+
+#[tokio::test]
+async fn the_openai_sdk_for_python_works() {
+    let Some(python) = python() else { return };
+    works("openai (Python)", "openai.", |stage| {
+        stage.python(&python, "with_openai.py")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_openai_sdk_for_node_works() {
+    let Some(sdk) = client("node_modules/openai") else {
+        return;
+    };
+    let Some(node) = program("node") else { return };
+    works("openai (Node)", "", |stage| {
+        // As text, from the folder with the SDK: modules are looked for from where a file is.
+        let script = std::fs::read_to_string(scripts().join("with_openai.mjs")).unwrap();
+        let mut command = stage.client(node.get_program().as_ref());
+        command
+            .args(["--input-type=module", "--eval", &script])
+            .current_dir(sdk.parent().unwrap().parent().unwrap());
+        command
+    })
+    .await;
+}
