@@ -192,6 +192,21 @@ impl Body {
         }
     }
 
+    /// Puts another body around this one, which is still watched as the caller's.
+    #[cfg(feature = "sigv4")]
+    pub(crate) fn wrap<B>(self, wrap: impl FnOnce(Self) -> B) -> Self
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let watch = self.watch();
+        let mut body = Self::new(wrap(self));
+        if watch.is_some() {
+            body.guard.get_or_insert_with(Guard::unbounded).watch = watch;
+        }
+        body
+    }
+
     /// Makes a body of a stream of chunks; an `Err` aborts the message. In a request, a
     /// [`TransformError`](crate::TransformError) also decides how the caller is answered, if there is no answer yet.
     pub fn from_stream<S, B, E>(stream: S) -> Self

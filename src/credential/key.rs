@@ -18,8 +18,10 @@ pub struct Credential {
 enum Origin {
     Fixed(ArcSwap<Material>),
     Source(Arc<Refresher>),
-    Choice(Box<dyn Fn(&Context) -> Option<Credential> + Send + Sync>),
+    Choice(Choose),
 }
+
+type Choose = Box<dyn Fn(&Context) -> Option<Credential> + Send + Sync>;
 
 impl Credential {
     /// Takes a key: printable ASCII, no space at either end.

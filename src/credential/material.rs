@@ -1,6 +1,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::HeaderValue;
+use memchr::memmem;
 use zeroize::Zeroizing;
 
 use crate::{ConfigError, credential::redaction::Redaction, service::check_user};
@@ -28,10 +29,7 @@ impl Material {
         if key.starts_with(' ') || key.ends_with(' ') {
             return Err(ConfigError::Credential("begins or ends with a space"));
         }
-        // A pair, of an id and a secret for example: each half shows on its own.
-        let parts = key.split(':').filter(|part| part.len() >= PART_MIN);
-        let parts = parts.filter(|part| part.len() < key.len());
-        let redactions = [&**key].into_iter().chain(parts);
+        let redactions = [&**key].into_iter().chain(parts(&key));
         Ok(Self {
             raw: sensitive([&key])?,
             bearer: sensitive(["Bearer ", &key])?,
@@ -46,6 +44,23 @@ impl Material {
         self.redactions
             .iter()
             .any(|redaction| redaction.finds(text))
+    }
+
+    /// The text with the key, and each half of it, replaced where it stands as it is.
+    pub(crate) fn redact(&self, text: Vec<u8>) -> Vec<u8> {
+        let parts = [self.text()].into_iter().chain(parts(self.text()));
+        parts.fold(text, |text, part| {
+            let mut redacted = Vec::with_capacity(text.len());
+            let mut rest = text.as_slice();
+            while let Some(at) = memmem::find(rest, part.as_bytes()) {
+                let (before, found) = rest.split_at(at);
+                redacted.extend_from_slice(before);
+                redacted.extend_from_slice(b"[redacted]");
+                rest = found.get(part.len()..).unwrap_or_default();
+            }
+            redacted.extend_from_slice(rest);
+            redacted
+        })
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -81,6 +96,12 @@ fn basic<const N: usize>(pair: [&str; N]) -> Result<HeaderValue, ConfigError> {
     let pair = Zeroizing::new(pair.concat());
     let pair = Zeroizing::new(STANDARD.encode(&*pair));
     sensitive(["Basic ", &pair])
+}
+
+/// Of a pair, an id and a secret for example, each half shows on its own.
+fn parts(key: &str) -> impl Iterator<Item = &str> {
+    let parts = key.split(':').filter(|part| part.len() >= PART_MIN);
+    parts.filter(|part| part.len() < key.len())
 }
 
 /// A header value that hides itself and is wiped when dropped.

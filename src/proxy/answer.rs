@@ -1,5 +1,8 @@
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, Version, header::CONTENT_LENGTH};
+use http::{
+    HeaderValue, Response, StatusCode, Version,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH},
+};
 use http_body::Body as HttpBody;
 use tower::BoxError;
 
@@ -13,14 +16,14 @@ use crate::{
 
 /// Whose fault it was that there is no answer: what the caller did to its own body comes out as a failure to send.
 pub(super) fn not_sent(error: BoxError, watch: Option<&Watch>) -> Reason {
+    if let Some(error) = TransformError::in_body(&error) {
+        return Reason::Transform(error);
+    }
     match watch {
         Some(watch) if watch.too_large() => Reason::BodyTooLarge,
-        Some(watch) if watch.failed() => Reason::BodyBroken,
         Some(watch) if watch.stalled() => Reason::BodyStalled,
-        _ => match TransformError::in_body(&error) {
-            Some(error) => Reason::Transform(error),
-            None => Reason::Upstream(UpstreamError::of(&error)),
-        },
+        Some(watch) if watch.failed() => Reason::BodyBroken,
+        _ => Reason::Upstream(UpstreamError::of(&error)),
     }
 }
 
@@ -42,6 +45,27 @@ where
         return Err(Reason::Upstream(UpstreamError::Broken));
     }
     Ok(answer.map(Body::new))
+}
+
+/// How much of an error is read.
+const ERROR: usize = 64 << 10;
+
+/// Takes the credential out of the body of an error, which is read for it.
+pub(super) async fn redact(answer: Response<Body>, used: &Used) -> Result<Response<Body>, Reason> {
+    let (mut parts, body) = answer.into_parts();
+    let broken = |_| Reason::Upstream(UpstreamError::Broken);
+    let body = body.read(ERROR).await.map_err(broken)?;
+    let body = if parts.headers.contains_key(CONTENT_ENCODING) {
+        // It cannot be searched as it is.
+        Bytes::new()
+    } else {
+        used.redact(body)
+    };
+    // Of an answer to HEAD it is the length of what there would be.
+    if parts.headers.contains_key(CONTENT_LENGTH) && !body.is_empty() {
+        parts.headers.insert(CONTENT_LENGTH, body.len().into());
+    }
+    Ok(Response::from_parts(parts, body.into()))
 }
 
 /// Makes an answer of the upstream's one that the caller may have.

@@ -13,7 +13,7 @@ use http_body::Body as HttpBody;
 use tower::{BoxError, Service};
 
 use crate::{
-    Body, Context, Outcome, Target,
+    Body, Context, Outcome, ServiceConfig, Target,
     body::{Held, Watch},
     proxy::{
         Reason, answer,
@@ -52,8 +52,8 @@ enum Sent<'e> {
 }
 
 impl Sent<'_> {
-    fn is_unauthorized(&self) -> bool {
-        matches!(self, Self::Received(answer, _) if answer.status() == StatusCode::UNAUTHORIZED)
+    fn refuses_key(&self, service: &dyn ServiceConfig) -> bool {
+        matches!(self, Self::Received(answer, _) if service.refuses_key(answer))
     }
 }
 
@@ -178,7 +178,7 @@ impl Passage {
                 watch.as_deref(),
             )
             .await?;
-        if let Some(spare) = spare.filter(|_| sent.is_unauthorized()) {
+        if let Some(spare) = spare.filter(|_| sent.refuses_key(&*entry.config)) {
             let again = self.send_again(
                 *spare,
                 sent,
@@ -206,6 +206,10 @@ impl Passage {
             public: self.gate.public_prefix(&entry.name, self.by_host),
         };
         let (policy, used) = (&entry.policy, context.into_used());
+        let failed = answer.status().is_client_error() || answer.status().is_server_error();
+        if policy.redact_errors && failed {
+            answer = Box::pin(answer::redact(answer, &used)).await?;
+        }
         let answer = answer::clean(answer, policy, used, rewrite, &self.gate.via)?;
         let idle_timeout = self.gate.idle_timeout(policy);
         match upstream {

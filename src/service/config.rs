@@ -51,12 +51,19 @@ pub trait ServiceConfig: Send + Sync + 'static {
     }
 
     /// The credentials that `transform` puts in. When it is called they are there, so that using them does not wait; and
-    /// when the upstream answers 401, they are fetched anew, and the request is sent again if another key came and its
+    /// when the upstream refuses them (with 401), they are fetched anew, and the request is sent again if another key came and its
     /// body was short enough to be kept. Defaults to none.
     ///
     /// What is not named here may not be there when it is used, unless it is a [fixed one](Credential::new).
     fn credentials(&self) -> &[Credential] {
         &[]
+    }
+
+    /// Whether the upstream refuses the key with this answer. Defaults to status 401.
+    ///
+    /// Keys that come from a source are then fetched anew: see [`credentials`](Self::credentials).
+    fn refuses_key(&self, answer: &Response<Body>) -> bool {
+        answer.status() == StatusCode::UNAUTHORIZED
     }
 
     /// The error in the API's own words, so that its clients show what it says; status and headers stay. `None`, the

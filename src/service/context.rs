@@ -9,6 +9,7 @@ use std::{
     time::SystemTime,
 };
 
+use bytes::Bytes;
 use http::{Extensions, HeaderMap, Request, Uri, header::HOST};
 
 use crate::{
@@ -227,6 +228,21 @@ impl Used {
 
     fn iter(&self) -> impl Iterator<Item = &Arc<Material>> {
         self.uses().map(|used| &used.material)
+    }
+
+    /// The text without any of them; nothing, where one still shows in another form.
+    pub(crate) fn redact(&self, text: Bytes) -> Bytes {
+        if !self.shows_in(&text) {
+            return text;
+        }
+        let redacted = self
+            .iter()
+            .fold(text.into(), |text: Vec<u8>, material| material.redact(text));
+        if self.shows_in(&redacted) {
+            Bytes::new()
+        } else {
+            redacted.into()
+        }
     }
 
     /// Whether `text` shows any of them, raw or encoded.

@@ -36,6 +36,7 @@ pub struct Policy {
     pub(crate) response_timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) concurrent: Option<NonZeroUsize>,
+    pub(crate) redact_errors: bool,
     pub(crate) challenge: HeaderValue,
 }
 
@@ -58,6 +59,7 @@ impl Policy {
             response_timeout: None,
             idle_timeout: None,
             concurrent: None,
+            redact_errors: false,
             challenge: HeaderValue::from_static("Bearer"),
         }
     }
@@ -114,6 +116,14 @@ impl Policy {
     #[must_use]
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.response_timeout = Some(timeout);
+        self
+    }
+
+    /// Reads the bodies of error answers (4xx and 5xx, 64 KiB at most) and takes the credential out of them: for APIs that
+    /// say which key they refuse. A compressed one is left out. Defaults to passing them on unread.
+    #[must_use]
+    pub fn redact_errors(mut self) -> Self {
+        self.redact_errors = true;
         self
     }
 

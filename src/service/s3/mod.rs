@@ -17,7 +17,7 @@ use std::{borrow::Cow, fmt, slice};
 
 use async_trait::async_trait;
 use http::{
-    HeaderName, HeaderValue, Method, Request, Uri,
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{AUTHORIZATION, CONTENT_TYPE, RANGE},
     request::Parts,
     uri::Scheme,
@@ -116,7 +116,9 @@ impl S3 {
             ])
             .injects(Place::bearer())
             .injects(Place::query(token::CREDENTIAL)?)
-            .allow_encoded_slashes();
+            .allow_encoded_slashes()
+            // An access key id that is refused is named.
+            .redact_errors();
         Ok(Self {
             targets: vec![target],
             region,
@@ -308,6 +310,11 @@ impl ServiceConfig for S3 {
 
     fn credentials(&self) -> &[Credential] {
         slice::from_ref(&self.key)
+    }
+
+    /// S3 has no 401.
+    fn refuses_key(&self, answer: &Response<Body>) -> bool {
+        answer.status() == StatusCode::FORBIDDEN
     }
 
     fn error(&self, rejection: &Rejection) -> Option<ErrorBody> {

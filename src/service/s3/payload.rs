@@ -112,10 +112,11 @@ async fn upload(
     announced: Announced,
     framing: Framing,
 ) -> Result<Body, TransformError> {
-    let upload = Upload::new(body, length, announced, framing);
+    let wrap = |body| Upload::new(body, length, announced, framing);
     if length > 0 || framing == Framing::Chunks {
-        return Ok(Body::new(upload));
+        return Ok(body.wrap(wrap));
     }
+    let upload = wrap(body);
     // Nothing of it would be asked for: that it was nothing has to be seen first.
     upload.check().await.map_err(|_| incomplete())?;
     Ok(Body::empty())

@@ -1,10 +1,11 @@
 //! What a `transform` of the embedder's own is told, and how it can end a request.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::stream;
-use sallygate::{Body, Service, Target, TransformError};
+use sallygate::{Body, Credential, Policy, Service, Target, TransformError};
 
-use crate::support::{Slot, Stack};
+use crate::support::{Reply, Slot, Stack, Upstream};
 
 #[tokio::test]
 async fn the_context_tells_where_and_when_the_caller_called() {
@@ -88,4 +89,41 @@ async fn a_body_that_ends_with_an_error_of_the_service_ends_the_request_with_its
     let good = front.request("POST", "/proxy/svc/good").token(&token);
     assert_eq!(good.send().await.status, 200);
     assert_eq!(stack.upstream.last().body, b"first");
+}
+
+#[tokio::test]
+async fn errors_that_name_the_key_are_redacted_where_the_policy_says_so() {
+    let stack = Stack::new().await;
+    let oracle = &stack.oracle;
+    let pair = format!("{}:{}", oracle.secret("id"), oracle.secret("secret"));
+    let shown = pair.clone();
+    let upstream = Upstream::scripted(move |request| {
+        let status = request.line().split(['/', ' ']).nth(2).unwrap().to_owned();
+        let status = format!("{status} Said\ncontent-type: application/xml");
+        let (id, _) = shown.split_once(':').unwrap();
+        match request.line().contains("twisted") {
+            true => Reply::response(&status, STANDARD.encode(id)),
+            false => Reply::response(&status, format!("<Id>{id}</Id><All>{shown}</All>")),
+        }
+    })
+    .await;
+    upstream.accept(Slot::Bearer.show(&pair));
+    let target = Target::dangerous_plaintext(&format!("http://{}", upstream.addr)).unwrap();
+    let redacted = Service::bearer(target, Credential::new(&pair).unwrap())
+        .policy(Policy::new().redact_errors());
+    let layer = stack.layer_with("svc", redacted);
+    let front = stack.serve(layer.into_service()).await;
+    let token = stack.token();
+    for status in [403, 404, 500] {
+        let path = format!("/proxy/svc/{status}");
+        let answer = front.get(&path, &token).send().await;
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.text(), "<Id>[redacted]</Id><All>[redacted]</All>");
+        assert_eq!(answer.header("content-length"), Some("40"));
+        let answer = front.get(&format!("{path}/twisted"), &token).send().await;
+        assert_eq!((answer.status, answer.text()), (status, ""));
+    }
+    let answer = front.request("HEAD", "/proxy/svc/404").token(&token);
+    assert_eq!(answer.send().await.status, 404);
+    stack.saw_upstream("redacted", &upstream);
 }
