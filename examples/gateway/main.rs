@@ -2,29 +2,50 @@
 //!
 //! ```text
 //! cargo run --example gateway -- gateway.toml
-//! cargo run --example gateway -- gateway.toml token --sandbox my-sandbox --expires-in 15m
+//! cargo run --example gateway -- gateway.toml env --sandbox my-sandbox
 //! ```
 //!
+//! What the second prints is for the sandbox's shell to evaluate: base URLs, and a token as the key of its tools.
+//! `token` in place of `env` prints the token alone.
+//!
 //! The first line of standard output is `listening on http://ADDR:PORT`. SIGTERM and Ctrl-C stop it after the requests
-//! under way; a second one does not wait for them. `RUST_LOG=info` shows on standard error why requests are refused: a
-//! line each, so it is off by default.
+//! under way; a second one does not wait for them. It says on standard error when a key cannot be had; with
+//! `RUST_LOG=info` also why requests are refused, a line each.
 //!
-//! - `config.rs`: the file, key by key; `section.rs` reads its tables, `source.rs` its secrets
+//! - `config.rs`: the file, key by key; `section.rs` reads its tables, `refusal.rs` is what is said of a wrong one
 //! - `setup.rs`: from the file to a `ProxyLayer`: start here to see the API in use
+//! - `upstream.rs`: a service: `preset.rs` and `s3.rs` are those known by name, `generic.rs` any other; `target.rs`,
+//!   `place.rs` and `rules.rs`: where it is, where its key goes, what passes
+//! - `source.rs`: where a key comes from: `secret.rs`, `oauth.rs`, `github_app.rs`, `google.rs`; `endpoint.rs` is where
+//!   the latter ask
+//! - `sandbox.rs`: what a sandbox is given
 //! - `outbound.rs`: a client for each set of trusted certificates
-//! - `serve.rs`: sockets and connections
-//! - `watch.rs`: key files that change; `interrupt.rs`: signals
+//! - `serve.rs`: sockets and connections; `interrupt.rs`: signals
 //!
-//! `gateway.toml` is a file to start from.
+//! `gateway.toml` is a file to start from. For S3, build it with `--features sigv4`.
 
 mod config;
+mod endpoint;
+mod generic;
+mod github_app;
+mod google;
 mod interrupt;
+mod oauth;
 mod outbound;
+mod place;
+mod preset;
+mod refusal;
+mod rules;
+#[cfg_attr(not(feature = "sigv4"), path = "no_s3.rs")]
+mod s3;
+mod sandbox;
+mod secret;
 mod section;
 mod serve;
 mod setup;
 mod source;
-mod watch;
+mod target;
+mod upstream;
 
 use std::{
     env,
@@ -37,22 +58,22 @@ use std::{
 };
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::{config::Config, section::Refusal};
+use crate::{config::Config, refusal::Refusal, source::Source};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
 const USAGE: &str = "usage: gateway FILE
+       gateway FILE env --sandbox ID [--session ID] [--expires-in 15m] [--format shell|dotenv|json] [--origin URL]
        gateway FILE token --sandbox ID [--session ID] [--expires-in 15m]
 
-The second prints a token for a sandbox. With RUST_LOG=info in the environment, the first says on standard error why
-it refuses a request; otherwise it says nothing about requests.";
+The second prints what a sandbox needs so that its tools come here, for its shell to evaluate (as dotenv: the variables
+alone), the third a token and nothing else. With RUST_LOG=info in the environment, the first says on standard error why
+it refuses a request.";
 
 /// How long requests under way may take to finish once the gateway is told to stop.
 const DRAIN: Duration = Duration::from_secs(30);
-
-/// Longest life of a token that the gateway accepts.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -60,7 +81,8 @@ fn main() -> ExitCode {
     let outcome = match arguments.as_slice() {
         [.., "--help" | "-h"] => writeln!(io::stdout(), "{USAGE}").map_err(Failure::from),
         [file] if !file.starts_with('-') => run(Path::new(file)),
-        [file, "token", options @ ..] => token(Path::new(file), options),
+        [file, "env", options @ ..] => sandbox::env(Path::new(file), options),
+        [file, "token", options @ ..] => sandbox::token(Path::new(file), options),
         _ => Err(USAGE.into()),
     };
     match outcome {
@@ -79,15 +101,13 @@ fn say(text: &str) {
 }
 
 fn run(file: &Path) -> Result<(), Failure> {
-    if let Some(level) = log_level() {
-        tracing_subscriber::fmt()
-            .with_max_level(level)
-            .with_writer(io::stderr)
-            .init();
-    }
+    tracing_subscriber::registry()
+        .with(tracing_subscriber::fmt::layer().with_writer(io::stderr))
+        .with(log_filter())
+        .init();
     let config = Config::read(file)?;
     let within = |problem: Refusal| problem.within(file);
-    let (proxy, watched) = config.proxy().map_err(within)?;
+    let proxy = config.proxy(Source::credential).map_err(within)?;
     let tls = config.acceptor().map_err(within)?;
     let listeners = serve::listen(config.listen, config.threads)
         .map_err(|problem| Refusal::new("listen", format!("a free address ({problem})")))
@@ -96,7 +116,6 @@ fn run(file: &Path) -> Result<(), Failure> {
         .first()
         .map_or(Ok(config.listen), |first| first.local_addr())?;
 
-    watch::start(watched)?;
     let (stop, stopped) = tokio::sync::watch::channel(());
     for listener in listeners {
         // The services and keys are shared; connections belong to one runtime.
@@ -110,7 +129,7 @@ fn run(file: &Path) -> Result<(), Failure> {
     }
     drop(stopped);
 
-    let scheme = if tls.is_some() { "https" } else { "http" };
+    let scheme = config.scheme();
     single_threaded()?.block_on(async {
         let mut interrupts = interrupt::Interrupts::new()?;
         writeln!(io::stdout(), "listening on {scheme}://{address}")?;
@@ -130,53 +149,17 @@ fn run(file: &Path) -> Result<(), Failure> {
     })
 }
 
-fn log_level() -> Option<LevelFilter> {
-    env::var("RUST_LOG").ok()?.parse().ok()
+fn log_filter() -> Targets {
+    let level = env::var("RUST_LOG").ok();
+    match level.and_then(|level| level.parse::<LevelFilter>().ok()) {
+        Some(level) => Targets::new().with_default(level),
+        // Not much, whatever callers do: a source that fails is asked once a second at most.
+        None => Targets::new().with_target("sallygate::credential", LevelFilter::WARN),
+    }
 }
 
 fn single_threaded() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-}
-
-fn token(file: &Path, options: &[&str]) -> Result<(), Failure> {
-    let (mut sandbox, mut session, mut lifetime) = (None, None, Duration::from_secs(15 * 60));
-    for option in options.chunks(2) {
-        match *option {
-            ["--sandbox", id] => sandbox = Some(id),
-            ["--session", id] => session = Some(id),
-            ["--expires-in", text] => {
-                lifetime = duration(text)
-                    .filter(|lifetime| (Duration::from_secs(1)..=DAY).contains(lifetime))
-                    .ok_or("--expires-in: expected a time such as 90s, 15m or 24h, at most 24h")?;
-            }
-            [option @ ("--sandbox" | "--session" | "--expires-in")] => {
-                return Err(format!("{option}: expected a value\n{USAGE}").into());
-            }
-            _ => return Err(USAGE.into()),
-        }
-    }
-    let sandbox = sandbox.ok_or_else(|| format!("token: expected --sandbox ID\n{USAGE}"))?;
-    let issuer = Config::read(file)?
-        .issuer()
-        .map_err(|problem| problem.within(file))?;
-    let mut draft = issuer.issue(sandbox).expires_in(lifetime);
-    if let Some(session) = session {
-        draft = draft.session(session);
-    }
-    writeln!(io::stdout(), "{}", draft.sign()?)?;
-    Ok(())
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        _ => return None,
-    };
-    let number: u64 = number.parse().ok()?;
-    number.checked_mul(seconds).map(Duration::from_secs)
 }

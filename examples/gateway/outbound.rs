@@ -1,4 +1,6 @@
 use std::{
+    fs,
+    path::Path,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -6,6 +8,8 @@ use std::{
 use http::{Request, Response, uri::Authority};
 use sallygate::{Body, Client, upstream::ResponseFuture};
 use tower::{BoxError, Service};
+
+use crate::{refusal::Refusal, secret::unreadable};
 
 /// The outbound side: one client for all upstreams, but a client of its own for each that has a `ca_file`, so that a
 /// company's certificates vouch for the company's hosts and for no others.
@@ -40,4 +44,12 @@ impl Service<Request<Body>> for Outbound {
             None => self.public.call(request),
         }
     }
+}
+
+/// A client that trusts the certificates in this file besides the public ones.
+pub(crate) fn trusting(key: &str, file: &Path) -> Result<Client, Refusal> {
+    let pem = fs::read(file).map_err(|problem| unreadable(key, file, &problem))?;
+    Client::new()
+        .add_root_certificates(pem)
+        .map_err(|problem| Refusal::new(key, format!("certificates in PEM ({problem})")))
 }

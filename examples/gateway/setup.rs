@@ -5,40 +5,30 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
-use sallygate::{Client, ConfigError, Credential, Issuer, JwtVerifier, ProxyLayer, Service};
+use sallygate::{ConfigError, Issuer, JwtVerifier, ProxyLayer};
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
 use crate::{
-    config::{Config, Tls, Token, Upstream},
-    outbound::Outbound,
-    section::Refusal,
-    source::{Source, unreadable},
-    watch::Watched,
+    config::{Config, Tls, Token},
+    outbound::{self, Outbound},
+    refusal::Refusal,
+    secret::unreadable,
+    upstream::{MakeKey, Upstream},
 };
 
 impl Config {
-    /// The proxy with its services, and the credentials to keep an eye on.
-    pub(crate) fn proxy(&self) -> Result<(ProxyLayer, Vec<Watched>), Refusal> {
+    /// The proxy with its services, with keys that `make_key` makes.
+    pub(crate) fn proxy(&self, make_key: MakeKey) -> Result<ProxyLayer, Refusal> {
         let mut proxy = ProxyLayer::new(&self.mount, self.token.verifier()?)
             .map_err(|problem| Refusal::new("mount", format!("a plain path ({problem})")))?;
-        let mut watched = Vec::new();
-        for upstream in &self.services {
-            let key = upstream.path("credential");
-            let text = upstream.credential.read(&key)?;
-            let credential = Credential::new(text.as_str())
-                .map_err(|problem| Refusal::new(&key, format!("a key on one line ({problem})")))?;
-            if let Source::File(file) = &upstream.credential {
-                watched.push(Watched::new(key, file.clone(), credential.clone(), text));
-            }
-            let (target, place) = (upstream.target.clone(), upstream.place.clone());
-            let service = Service::at(target, place, credential);
-            proxy = proxy.service(&upstream.name, service).map_err(|problem| {
-                let key = format!("services.{}", upstream.name);
-                Refusal::new(key, format!("a usable service ({problem})"))
+        if let Some(origin) = &self.public_origin {
+            proxy = proxy.public_origin(origin).map_err(|problem| {
+                Refusal::new("public_origin", format!("https://HOST[:PORT] ({problem})"))
             })?;
         }
-        Ok((proxy, watched))
+        let mut services = self.services.iter();
+        services.try_fold(proxy, |proxy, service| service.add_to(proxy, make_key))
     }
 
     /// What issues the tokens that [`proxy`](Self::proxy) accepts.
@@ -57,29 +47,19 @@ impl Config {
     pub(crate) fn outbound(&self) -> Result<Outbound, Refusal> {
         let mut private = Vec::new();
         for upstream in &self.services {
-            let key = upstream.path("ca_file");
-            let same_host = |other: &&Upstream| other.authority == upstream.authority;
-            if self
-                .services
-                .iter()
-                .filter(same_host)
-                .any(|other| other.ca_file != upstream.ca_file)
-            {
-                return Err(Refusal::new(
-                    key,
-                    "the same one in all services of this host",
-                ));
-            }
-            let Some(file) = &upstream.ca_file else {
-                continue;
+            let (key, hosts) = (upstream.path("ca_file"), upstream.authorities());
+            let differs = |other: &Upstream| {
+                other.ca_file != upstream.ca_file
+                    && other.authorities().iter().any(|host| hosts.contains(host))
             };
-            let pem = fs::read(file).map_err(|problem| unreadable(&key, file, &problem))?;
-            let client = Client::new()
-                .add_root_certificates(pem)
-                .map_err(|problem| {
-                    Refusal::new(&key, format!("certificates in PEM ({problem})"))
-                })?;
-            private.push((upstream.authority.clone(), client));
+            if self.services.iter().any(differs) {
+                let expected = "the same one in all services of this host";
+                return Err(Refusal::new(key, expected));
+            }
+            if let Some(file) = &upstream.ca_file {
+                let client = outbound::trusting(&key, file)?;
+                private.extend(hosts.into_iter().map(|host| (host, client.clone())));
+            }
         }
         Ok(Outbound::new(private))
     }
@@ -130,15 +110,8 @@ impl Token {
     }
 
     fn with_secret<T>(&self, make: fn(&str) -> Result<T, ConfigError>) -> Result<T, Refusal> {
-        let secret = self.secret.read("token.secret")?;
-        make(&secret).map_err(|problem| {
-            Refusal::new("token.secret", format!("at least 32 bytes ({problem})"))
+        make(&self.secret.read()?).map_err(|problem| {
+            Refusal::new(self.secret.key(), format!("at least 32 bytes ({problem})"))
         })
-    }
-}
-
-impl Upstream {
-    fn path(&self, key: &str) -> String {
-        format!("services.{}.{key}", self.name)
     }
 }

@@ -1,92 +1,96 @@
-use std::{
-    env::{self, VarError},
-    fs, io,
-    path::{Path, PathBuf},
+use std::collections::HashMap;
+
+use sallygate::{Credential, credential::File};
+
+use crate::{
+    github_app::GithubApp, google::Google, oauth::OAuth, refusal::Refusal, secret::Secret,
+    section::Section,
 };
 
-use zeroize::Zeroizing;
-
-use crate::section::{Refusal, Section};
-
-/// Where a secret comes from: never the gateway file itself.
+/// Where a key comes from.
 pub(crate) enum Source {
-    Env(String),
-    File(PathBuf),
+    BySandbox {
+        keys: HashMap<String, Source>,
+        default: Option<Box<Source>>,
+    },
+    GithubApp(GithubApp),
+    Google(Google),
+    OAuth(Box<OAuth>),
+    Secret(Secret),
 }
 
-const EXPECTED: &str = r#"{ env = "NAME" } or { file = "PATH" }"#;
+pub(crate) const EXPECTED: &str = r#"{ env = "NAME" }, { file = "PATH" }, { oauth = {…} }, { github_app = {…} }, { google = {…} } or { by_sandbox = {…} }"#;
+const OAUTH: &str = r#"{ token_url = "URL", client_id = "ID", … }"#;
+const GITHUB_APP: &str = r#"{ app_id = "ID", installation_id = NUMBER, private_key = {…} }"#;
+const GOOGLE: &str = r#"{ key = {…}, scopes = ["SCOPE"] } or { key = {…}, audience = "URL" }"#;
+const BY_SANDBOX: &str = r#"a table of sandboxes, { "ID" = {…} }"#;
 
 impl Source {
-    pub(crate) fn parse(section: &mut Section, key: &str, folder: &Path) -> Result<Self, Refusal> {
-        let mut source = section.required_section(key, EXPECTED)?;
-        source.only(&["env", "file"])?;
-        let env = source.text("env", "the name of an environment variable")?;
-        let file = source.text("file", "the path of a file")?;
-        match (env, file) {
-            (Some(name), None) => Ok(Self::Env(name)),
-            (None, Some(file)) => Ok(Self::File(folder.join(file))),
-            _ => Err(section.refuse(key, EXPECTED)),
+    pub(crate) fn required(section: &mut Section, key: &str) -> Result<Self, Refusal> {
+        Self::optional(section, key)?.ok_or_else(|| section.refuse(key, EXPECTED))
+    }
+
+    pub(crate) fn optional(section: &mut Section, key: &str) -> Result<Option<Self>, Refusal> {
+        let Some(mut table) = section.section(key, EXPECTED)? else {
+            return Ok(None);
+        };
+        if let Some(choice) = table.section("by_sandbox", BY_SANDBOX)? {
+            table.only(&["default"])?;
+            let default = table.section("default", EXPECTED)?;
+            let keys = choice.sections()?.into_iter();
+            return Ok(Some(Self::BySandbox {
+                keys: keys
+                    .map(|(id, table)| Ok((id, Self::parse(table)?)))
+                    .collect::<Result<_, Refusal>>()?,
+                default: default.map(Self::parse).transpose()?.map(Box::new),
+            }));
+        }
+        Self::parse(table).map(Some)
+    }
+
+    /// Any but a choice.
+    fn parse(mut table: Section) -> Result<Self, Refusal> {
+        table.only(&["env", "file", "oauth", "github_app", "google"])?;
+        let secret = table.has("env") || table.has("file");
+        let oauth = table.section("oauth", OAUTH)?;
+        let github_app = table.section("github_app", GITHUB_APP)?;
+        let google = table.section("google", GOOGLE)?;
+        match (secret, oauth, github_app, google) {
+            (true, None, None, None) => Secret::parse(table).map(Self::Secret),
+            (false, Some(oauth), None, None) => OAuth::parse(oauth).map(Box::new).map(Self::OAuth),
+            (false, None, Some(app), None) => GithubApp::parse(app).map(Self::GithubApp),
+            (false, None, None, Some(google)) => Google::parse(google).map(Self::Google),
+            _ => Err(Refusal::new(table.name(), EXPECTED)),
         }
     }
 
-    /// Reads the secret. A refusal names the variable or the file if it looks like one: it may be the secret itself,
-    /// put in the wrong place.
-    pub(crate) fn read(&self, key: &str) -> Result<Zeroizing<String>, Refusal> {
-        match self {
-            Self::Env(name) => env::var(name).map(Zeroizing::new).map_err(|problem| {
-                let state = match problem {
-                    VarError::NotPresent => "not set",
-                    VarError::NotUnicode(_) => "not text",
-                };
-                let name = if is_variable(name) { name } else { "it" };
-                let expected = format!("an environment variable with text ({name} is {state})");
-                Refusal::new(format!("{key}.env"), expected)
-            }),
-            Self::File(file) => {
-                read_file(file).map_err(|problem| unreadable(format!("{key}.file"), file, &problem))
+    pub(crate) fn credential(&self) -> Result<Credential, Refusal> {
+        Ok(match self {
+            Self::BySandbox { keys, default } => {
+                let keys = keys
+                    .iter()
+                    .map(|(id, key)| Ok((id.clone(), key.credential()?)));
+                let keys = keys.collect::<Result<HashMap<_, _>, Refusal>>()?;
+                let default = default.as_ref().map(|key| key.credential()).transpose()?;
+                Credential::choose(move |ctx| {
+                    let own = keys.get(ctx.claims().sandbox_id());
+                    own.or(default.as_ref()).cloned()
+                })
             }
-        }
+            Self::GithubApp(app) => Credential::from_source(app.source()?),
+            Self::Google(account) => Credential::from_source(account.source()?),
+            Self::OAuth(oauth) => Credential::from_source(oauth.source()?),
+            Self::Secret(secret) => {
+                let text = secret.read()?;
+                let key = Credential::new(text.as_str()).map_err(|problem| {
+                    Refusal::new(secret.key(), format!("a key on one line ({problem})"))
+                })?;
+                match secret.file() {
+                    None => key,
+                    // It was read so that a bad one is refused now, but it may change.
+                    Some(file) => Credential::from_source(File::new(file)),
+                }
+            }
+        })
     }
-}
-
-/// The text of a file, without the newline that editors put at its end.
-pub(crate) fn read_file(file: &Path) -> io::Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(fs::read_to_string(file)?);
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
-    }
-    Ok(text)
-}
-
-pub(crate) fn unreadable(key: impl Into<String>, file: &Path, problem: &io::Error) -> Refusal {
-    let mut reason = reason(problem);
-    if is_file_name(file) {
-        reason = format!("{}: {reason}", file.display());
-    }
-    Refusal::new(key, format!("a file that can be read ({reason})"))
-}
-
-/// What kept a file from being read.
-pub(crate) fn reason(problem: &io::Error) -> String {
-    match problem.kind() {
-        io::ErrorKind::NotFound => "no such file".into(),
-        io::ErrorKind::InvalidData => "not text".into(),
-        kind => kind.to_string(),
-    }
-}
-
-fn is_variable(name: &str) -> bool {
-    !name.starts_with(|first: char| first.is_ascii_digit())
-        && name
-            .bytes()
-            .all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
-}
-
-/// Keys do not end like `.pem` or `.key`.
-fn is_file_name(file: &Path) -> bool {
-    let extension = file.extension().unwrap_or_default().as_encoded_bytes();
-    matches!(extension.len(), 1..=4) && extension.iter().all(u8::is_ascii_lowercase)
 }

@@ -1,0 +1,65 @@
+use sallygate::Service;
+
+use crate::{
+    place::{self, Injection},
+    refusal::Refusal,
+    rules::Rules,
+    section::Section,
+    source::{self, Source},
+    target::Address,
+    upstream::MakeKey,
+};
+
+/// An API of which the file says everything.
+pub(crate) struct Generic {
+    pub(crate) address: Address,
+    first: Injection,
+    more: Vec<Injection>,
+    credential: Option<Source>,
+    rules: Rules,
+    /// The table's name.
+    name: String,
+}
+
+impl Generic {
+    pub(crate) fn parse(section: &mut Section) -> Result<Self, Refusal> {
+        const KEYS: [&str; 6] = [
+            "preset",
+            "target",
+            "inject",
+            "credential",
+            "allow_plaintext",
+            "ca_file",
+        ];
+        section.only(&[&KEYS[..], &Rules::KEYS].concat())?;
+        let address = Address::required(section, "target")?;
+        let mut inject = place::inject(section)?.into_iter();
+        let first = inject.next();
+        Ok(Self {
+            address,
+            first: first.ok_or_else(|| section.refuse("inject", place::EXPECTED))?,
+            more: inject.collect(),
+            credential: Source::optional(section, "credential")?,
+            rules: Rules::parse(section)?,
+            name: section.name().to_owned(),
+        })
+    }
+
+    pub(crate) fn service(&self, make: MakeKey) -> Result<Service, Refusal> {
+        let shared = self.credential.as_ref().map(make).transpose()?;
+        let key = |injection: &Injection| match (&injection.credential, &shared) {
+            (Some(own), _) => make(own),
+            (None, Some(shared)) => Ok(shared.clone()),
+            (None, None) => {
+                let key = format!("{}.credential", self.name);
+                Err(Refusal::new(key, source::EXPECTED))
+            }
+        };
+        let (target, place) = (self.address.target.clone(), self.first.place.clone());
+        let service = Service::at(target, place, key(&self.first)?);
+        let service = self.more.iter().try_fold(service, |service, next| {
+            Ok(service.also(next.place.clone(), key(next)?))
+        })?;
+        Ok(self.rules.apply(service))
+    }
+}

@@ -1,0 +1,96 @@
+use http::{HeaderName, HeaderValue};
+use sallygate::{Credential, Service};
+
+use crate::{
+    refusal::Refusal, rules::Rules, section::Section, source::Source, target::Address,
+    upstream::MakeKey,
+};
+
+/// An API that the library knows by name. (S3 is another matter: see `s3.rs`.)
+pub(crate) struct Preset {
+    api: Api,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    credential: Source,
+    rules: Rules,
+}
+
+enum Api {
+    At(fn(Credential) -> Service, Option<Address>),
+    GithubAt { web: Address, api: Address },
+}
+
+pub(crate) const EXPECTED: &str =
+    r#""anthropic", "gemini", "github", "openai", "s3", "slack" or "stripe""#;
+
+impl Preset {
+    pub(crate) fn parse(section: &mut Section, name: &str) -> Result<Self, Refusal> {
+        const KEYS: [&str; 5] = [
+            "preset",
+            "credential",
+            "target",
+            "allow_plaintext",
+            "ca_file",
+        ];
+        let (make, own): (fn(_) -> _, &[&str]) = match name {
+            "anthropic" => (Service::anthropic, &[]),
+            "gemini" => (Service::gemini, &[]),
+            "github" => (Service::github, &["web"]),
+            "openai" => (Service::openai, &["organization", "project"]),
+            "slack" => (Service::slack, &[]),
+            "stripe" => (Service::stripe, &[]),
+            _ => return Err(section.refuse("preset", EXPECTED)),
+        };
+        section.only(&[&KEYS[..], own, &Rules::KEYS].concat())?;
+        let mut headers = Vec::new();
+        for (key, name) in [
+            ("organization", "openai-organization"),
+            ("project", "openai-project"),
+        ] {
+            let Some(text) = section.text(key, "a text")? else {
+                continue;
+            };
+            let value = HeaderValue::try_from(text)
+                .map_err(|_| section.refuse(key, "a text that a header takes"))?;
+            headers.push((HeaderName::from_static(name), value));
+        }
+        Ok(Self {
+            api: if name == "github" && (section.has("target") || section.has("web")) {
+                // Not one of them alone: the key of one place is not for the other.
+                Api::GithubAt {
+                    web: Address::required(section, "web")?,
+                    api: Address::required(section, "target")?,
+                }
+            } else {
+                Api::At(make, Address::optional(section, "target")?)
+            },
+            headers,
+            credential: Source::required(section, "credential")?,
+            rules: Rules::parse(section)?,
+        })
+    }
+
+    /// Where it is, if the file says so.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
+        let addresses = match &self.api {
+            Api::At(_, address) => [address.as_ref(), None],
+            Api::GithubAt { web, api } => [Some(web), Some(api)],
+        };
+        addresses.into_iter().flatten()
+    }
+
+    pub(crate) fn service(&self, make_key: MakeKey) -> Result<Service, Refusal> {
+        let key = make_key(&self.credential)?;
+        let service = match &self.api {
+            Api::At(make, None) => make(key),
+            Api::At(make, Some(address)) => make(key).with_target(address.target.clone()),
+            Api::GithubAt { web, api } => {
+                Service::github_at(web.target.clone(), api.target.clone(), key)
+            }
+        };
+        let service = self.rules.apply(service);
+        let headers = self.headers.iter().cloned();
+        Ok(headers.fold(service, |service, (name, value)| {
+            service.set_header(name, value)
+        }))
+    }
+}
