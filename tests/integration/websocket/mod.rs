@@ -9,7 +9,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::support::{Slot, Stack, Upstream, within};
+use crate::support::{Reply, Slot, Stack, Upstream, within};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -247,7 +247,7 @@ async fn a_false_101_is_an_error_and_another_answer_passes() {
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
     }
     // And an upstream that is gone, and a caller without a good handshake.
-    let gone = Upstream::scripted(|_| unreachable!()).await.addr;
+    let gone = Upstream::scripted(|_| Reply::Silence).await.addr;
     let target = sallygate::Target::dangerous_plaintext(&format!("http://{gone}")).unwrap();
     let service = sallygate::Service::bearer(target, stack.key.clone());
     let front = stack
