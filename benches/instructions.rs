@@ -28,15 +28,15 @@ fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
 }
 
 fn no_allocation() -> LibraryBenchmarkConfig {
-    let mut config = at_most(1_850);
+    let mut config = at_most(1_920);
     config.tool(Dhat::default().hard_limits([(DhatMetric::TotalBlocks, 0)]));
     config
 }
 
 #[library_benchmark]
-#[bench::forwarded(args = (4096, Scene::forwarded), setup = scene, config = at_most(25_600))]
-#[bench::forwarded_anew(args = (0, Scene::forwarded), setup = scene, config = at_most(53_300))]
-#[bench::refused(args = (4096, Scene::refused), setup = scene, config = at_most(32_500))]
+#[bench::forwarded(args = (4096, Scene::forwarded), setup = scene, config = at_most(29_000))]
+#[bench::forwarded_anew(args = (0, Scene::forwarded), setup = scene, config = at_most(56_700))]
+#[bench::refused(args = (4096, Scene::refused), setup = scene, config = at_most(34_300))]
 #[bench::outside_the_mount(args = (4096, Scene::outside), setup = scene, config = no_allocation())]
 fn one_request((mut scene, request): (Scene, Request<Body>)) -> (Scene, StatusCode) {
     let status = black_box(scene.call(black_box(request))).status();

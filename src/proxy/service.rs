@@ -137,8 +137,7 @@ impl Passage {
             }
 
             let injected = self.state.registry.injected();
-            let (headers, taken) =
-                headers::split_request(parts.headers, &entry.policy, injected, &token);
+            let split = headers::split_request(parts.headers, &entry.policy, injected, &token);
             let limit = entry
                 .policy
                 .body_bytes
@@ -150,10 +149,11 @@ impl Passage {
             self.request = Request::new(body);
             *self.request.method_mut() = parts.method;
             *self.request.uri_mut() = request::join(entry.config.target(), &parts.uri)?;
-            *self.request.headers_mut() = headers;
+            *self.request.headers_mut() = split.passed;
             let caller = Caller {
                 uri: parts.uri,
-                headers: taken,
+                headers: split.taken,
+                host: split.host,
                 extensions: parts.extensions,
             };
             let name = entry.name.clone();
@@ -210,12 +210,14 @@ impl Passage {
         if policy.redact_errors && failed {
             answer = Box::pin(answer::redact(answer, &used)).await?;
         }
-        let answer = answer::clean(answer, policy, used, rewrite, &self.gate.via)?;
+        let mut answer = answer::clean(answer, policy, used, rewrite, &self.gate.via)?;
         let idle_timeout = self.gate.idle_timeout(policy);
         match upstream {
             None => {
                 let over = self.gate.shutdown.over();
-                Ok(answer.map(|body| body.idle_timeout(idle_timeout).cut_by(over).hold(under_way)))
+                let body = mem::take(answer.body_mut());
+                *answer.body_mut() = body.idle_timeout(idle_timeout).cut_by(over).hold(under_way);
+                Ok(answer)
             }
             Some((websocket, upstream)) => {
                 let until = Until {

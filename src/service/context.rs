@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Request, Uri, header::HOST};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Uri};
 
 use crate::{
     Body, Credential, TransformError,
@@ -35,8 +35,9 @@ pub struct Context {
 pub(crate) struct Caller {
     /// The path below the service, with the query.
     pub(crate) uri: Uri,
-    /// The headers that were taken out, and `Host`.
+    /// The headers that were taken out.
     pub(crate) headers: HeaderMap,
+    pub(crate) host: Option<HeaderValue>,
     pub(crate) extensions: Extensions,
 }
 
@@ -100,7 +101,7 @@ impl Context {
     /// Host and port that the caller used, as it gave them.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
-        self.caller.headers.get(HOST)?.to_str().ok()
+        self.caller.host.as_ref()?.to_str().ok()
     }
 
     /// The path below the service name, as the policy saw it: the same whatever the target's base path.

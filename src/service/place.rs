@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use http::{
     HeaderName, HeaderValue, Request, Uri,
-    header::{AUTHORIZATION, COOKIE},
+    header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL},
     request::Parts,
     uri::PathAndQuery,
 };
@@ -44,6 +44,8 @@ pub(super) enum Kind {
     Path(String),
     Prefixed(HeaderName, String),
     Query(String),
+    /// What stands before the key in an item of the list.
+    Subprotocol(String),
 }
 
 /// RFC 3986's unreserved characters stay: a key put into a query looks as its own client would write it.
@@ -159,6 +161,29 @@ impl Place {
         Ok(Self(Kind::Query(name)))
     }
 
+    /// The end of an item of `Sec-WebSocket-Protocol`, behind this prefix: `openai-insecure-api-key.`, for example. It is
+    /// where pages in browsers put a key, which can set no other header of a WebSocket. The other items stay.
+    ///
+    /// # Errors
+    ///
+    /// When there is no prefix, or it is not one that a subprotocol may have.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use sallygate::service::Place;
+    ///
+    /// let place = Place::subprotocol("openai-insecure-api-key.")?;
+    /// # Ok::<(), sallygate::ConfigError>(())
+    /// ```
+    pub fn subprotocol(prefix: impl Into<String>) -> Result<Self, ConfigError> {
+        let prefix = prefix.into();
+        if !is_subprotocol(&prefix) {
+            return Err(ConfigError::Place("not the beginning of a subprotocol"));
+        }
+        Ok(Self(Kind::Subprotocol(prefix)))
+    }
+
     /// What the caller has put here, unverified.
     #[must_use]
     pub fn find<'r>(&self, request: &'r Parts) -> Option<Cow<'r, str>> {
@@ -171,6 +196,7 @@ impl Place {
             Kind::Path(before) => extract::path(request, before),
             Kind::Prefixed(name, prefix) => extract::prefixed(request, name, prefix),
             Kind::Query(name) => extract::query(request, name),
+            Kind::Subprotocol(prefix) => extract::subprotocol(request, prefix),
         }
     }
 
@@ -197,6 +223,10 @@ impl Place {
                 let path = with_parameter(request.uri(), self, name, key.text())?;
                 return set_path(request.uri_mut(), path);
             }
+            Kind::Subprotocol(prefix) => {
+                let list = with_subprotocol(request, prefix, key.text())?;
+                (SEC_WEBSOCKET_PROTOCOL, list)
+            }
         };
         request.headers_mut().insert(name, value);
         Ok(())
@@ -210,13 +240,13 @@ impl Place {
         &self.0
     }
 
-    /// The header that this place is in, if it is in one.
+    /// The header that this place is in, if it is in one that holds nothing else.
     pub(super) fn in_header(&self) -> Option<&HeaderName> {
         match &self.0 {
             Kind::Basic(_) | Kind::BasicUser | Kind::Bearer => Some(&AUTHORIZATION),
             Kind::Cookie(_) => Some(&COOKIE),
             Kind::Header(name) | Kind::Prefixed(name, _) => Some(name),
-            Kind::Path(_) | Kind::Query(_) => None,
+            Kind::Path(_) | Kind::Query(_) | Kind::Subprotocol(_) => None,
         }
     }
 
@@ -291,6 +321,35 @@ fn with_cookie(
         });
     let others: String = others.flat_map(|pair| [pair, "; "]).collect();
     Ok(sensitive([&others, name, "=", key])?)
+}
+
+/// The list with the key behind the other items, in one line.
+fn with_subprotocol(
+    request: &Request<Body>,
+    prefix: &str,
+    key: &str,
+) -> Result<HeaderValue, TransformError> {
+    if !is_subprotocol(key) {
+        return Err(TransformError::new("the key is no part of a subprotocol"));
+    }
+    let lists = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    let is_own = |item: &&str| {
+        let given = item.get(..prefix.len());
+        given.is_some_and(|given| given.eq_ignore_ascii_case(prefix))
+    };
+    let others: String = lists
+        .filter_map(|list| list.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .filter(|item| !item.is_empty() && !is_own(item))
+        .flat_map(|item| [item, ", "])
+        .collect();
+    Ok(sensitive([&others, prefix, key])?)
+}
+
+/// A token (RFC 9110 §5.6.2), as the name of a header is one.
+fn is_subprotocol(text: &str) -> bool {
+    HeaderName::try_from(text).is_ok()
 }
 
 fn set_path(uri: &mut Uri, path: PathAndQuery) -> Result<(), TransformError> {

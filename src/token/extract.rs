@@ -22,7 +22,7 @@ use std::borrow::Cow;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{
     HeaderName,
-    header::{AUTHORIZATION, COOKIE},
+    header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL},
     request::Parts,
 };
 use percent_encoding::percent_decode_str;
@@ -99,6 +99,17 @@ pub fn query<'r>(request: &'r Parts, name: &str) -> Option<Cow<'r, str>> {
         .decode_utf8()
         .ok()
         .filter(|value| !value.is_empty())
+}
+
+/// What stands behind `prefix` in the first item of `Sec-WebSocket-Protocol` that begins with it.
+#[must_use]
+pub fn subprotocol<'r>(request: &'r Parts, prefix: &str) -> Option<Cow<'r, str>> {
+    let lists = request.headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    let found = lists
+        .filter_map(|list| list.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .find_map(|item| item.trim().strip_prefix(prefix))?;
+    Some(Cow::Borrowed(found)).filter(|found| !found.is_empty())
 }
 
 fn basic_pair(request: &Parts) -> Option<(String, String)> {

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{TE, TRAILER},
+    header::{HOST, TE, TRAILER},
 };
 
 use super::{
@@ -67,22 +67,31 @@ fn is_about_the_caller(name: &str) -> bool {
 }
 
 fn fate_of_request(name: &str) -> Fate {
-    if is_hop_by_hop(name) || matches!(name, "content-length" | "expect") {
+    if is_hop_by_hop(name) || matches!(name, "host" | "content-length" | "expect") {
         Fate::Drop
-    } else if name == "host" || is_credential(name) || is_about_the_caller(name) {
+    } else if is_credential(name) || is_about_the_caller(name) {
         Fate::Take
     } else {
         Fate::Pass
     }
 }
 
-/// Splits the caller's headers into those that travel on and those that were taken out.
+/// The caller's headers, told apart.
+pub(crate) struct Split {
+    /// These travel on.
+    pub(crate) passed: HeaderMap,
+    /// These were taken out.
+    pub(crate) taken: HeaderMap,
+    pub(crate) host: Option<HeaderValue>,
+}
+
+/// Splits the caller's headers into those that travel on and those that do not.
 pub(crate) fn split_request(
     mut headers: HeaderMap,
     policy: &Policy,
     injected: &HashSet<String>,
     token: &str,
-) -> (HeaderMap, HeaderMap) {
+) -> Split {
     let named = connection_options(&headers);
     let trailers_wanted = headers
         .get_all(TE)
@@ -92,7 +101,7 @@ pub(crate) fn split_request(
     // one that is large enough stays large enough.
     let fields: Vec<_> = headers.drain().collect();
     let mut passed = headers;
-    let mut taken = HeaderMap::new();
+    let (mut taken, mut host) = (HeaderMap::new(), None);
     let mut last = None;
     for (name, mut value) in fields {
         // Further values of a header come without its name.
@@ -109,13 +118,18 @@ pub(crate) fn split_request(
                 value.set_sensitive(true);
                 taken.append(name.clone(), value);
             }
+            Fate::Drop if *name == HOST => host = Some(value),
             Fate::Drop => {}
         }
     }
     if trailers_wanted {
         passed.insert(TE, HeaderValue::from_static("trailers"));
     }
-    (passed, taken)
+    Split {
+        passed,
+        taken,
+        host,
+    }
 }
 
 fn fate(
