@@ -56,7 +56,9 @@ where
             let mut server = http1::Builder::new();
             // Without a timer hyper waits forever for a request head.
             server.timer(TokioTimer::new());
-            tokio::spawn(server.serve_connection(TokioIo::new(connection), service.clone()));
+            let connection = server.serve_connection(TokioIo::new(connection), service.clone());
+            // For WebSockets.
+            tokio::spawn(connection.with_upgrades());
         }
     });
     Ok(address)

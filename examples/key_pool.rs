@@ -23,7 +23,7 @@ struct OtherKeys(Vec<HeaderValue>);
 /// A service whose keys take turns. All of them are the request's own: an answer that shows one is redacted.
 fn pooled(target: Target, keys: Vec<Credential>) -> Service {
     let turn = AtomicUsize::new(0);
-    let first = keys.first().cloned();
+    let all = keys.clone();
     let service = Service::from_fn(target, move |mut request, ctx| {
         let mut values = keys
             .iter()
@@ -38,11 +38,8 @@ fn pooled(target: Target, keys: Vec<Credential>) -> Service {
         request.extensions_mut().insert(OtherKeys(values.collect()));
         Ok(request.into())
     });
-    let service = service.policy(Policy::new().injects(Place::bearer()));
-    match first {
-        Some(first) => service.uses(first),
-        None => service,
-    }
+    let service = service.with_policy(Policy::new().injects(Place::bearer()));
+    all.into_iter().fold(service, Service::uses)
 }
 
 /// Sends a request that was refused for its key's sake again, with the next key.

@@ -24,7 +24,10 @@ use tokio::{
 };
 use tower::BoxError;
 
-use crate::service::TransformError;
+use crate::{
+    proxy::{Linger, read_on},
+    service::TransformError,
+};
 
 /// A request or response body: nothing, bytes, or a stream.
 ///
@@ -77,6 +80,7 @@ struct Guard {
     cut: Option<Cut>,
     /// Freed when the body ends, however it ends.
     held: Option<Held>,
+    linger: Linger,
 }
 
 /// What is held for as long as a body passes: a place among the concurrent requests, for example.
@@ -110,7 +114,7 @@ struct Stalled;
 pub(crate) struct Recording(Arc<Mutex<Recorded>>);
 
 struct Recorded {
-    chunks: Vec<Bytes>,
+    kept: Vec<u8>,
     /// How much more is kept; `None` once there was too much.
     left: Option<usize>,
     complete: bool,
@@ -298,10 +302,22 @@ impl Body {
         self
     }
 
+    /// Reads on for a while when it is dropped before its end.
+    pub(crate) fn linger(mut self, linger: Linger) -> Self {
+        if linger != Linger::No && !self.is_buffered() {
+            self.guard.get_or_insert_with(Guard::unbounded).linger = linger;
+        }
+        self
+    }
+
     /// Keeps `held` until the body ends; a body that takes no time frees it now.
     pub(crate) fn hold(mut self, held: Held) -> Self {
         if !self.is_end_stream() {
-            self.guard.get_or_insert_with(Guard::unbounded).held = Some(held);
+            let guard = self.guard.get_or_insert_with(Guard::unbounded);
+            guard.held = Some(match guard.held.take() {
+                None => held,
+                Some(other) => Box::new((other, held)),
+            });
         }
         self
     }
@@ -313,7 +329,7 @@ impl Body {
     /// Keeps what passes, `limit` bytes at most.
     pub(crate) fn recorded(mut self, limit: usize) -> (Self, Recording) {
         let recording = Recording(Arc::new(Mutex::new(Recorded {
-            chunks: Vec::new(),
+            kept: Vec::new(),
             left: Some(limit),
             complete: self.is_end_stream(),
         })));
@@ -357,6 +373,7 @@ impl Guard {
             idle: None,
             cut: None,
             held: None,
+            linger: Linger::No,
         })
     }
 
@@ -390,6 +407,15 @@ impl Guard {
         if let Some(idle) = &mut self.idle {
             idle.waiting = false;
         }
+        if self.linger == Linger::OnceAsked {
+            self.linger = Linger::Yes;
+        }
+        if let (Some(cut), Some(_)) = (&self.cut, &frame)
+            && cut.is_ordered()
+        {
+            self.report(FAILED);
+            return Some(Err(BrokenOff.into()));
+        }
         match frame? {
             Err(error) => {
                 self.report(FAILED);
@@ -416,6 +442,11 @@ impl Guard {
 }
 
 impl Cut {
+    /// The order changes once, and there is nothing but yes to change to.
+    fn is_ordered(&self) -> bool {
+        self.order.has_changed().unwrap_or(false)
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waiting = self.waiting.get_or_insert_with(|| {
             let mut order = self.order.clone();
@@ -458,8 +489,9 @@ impl Recording {
             _ => None,
         };
         match (left, frame.data_ref()) {
-            (Some(_), Some(data)) => recorded.chunks.push(data.clone()),
-            _ => recorded.chunks.clear(),
+            // Copied, since a piece of a buffer would keep all of it.
+            (Some(_), Some(data)) => recorded.kept.extend_from_slice(data),
+            _ => recorded.kept = Vec::new(),
         }
         recorded.left = left;
     }
@@ -475,7 +507,7 @@ impl Recording {
     /// The body once more, if all of it was kept.
     pub(crate) fn into_body(self) -> Option<Body> {
         let recorded = self.lock();
-        (recorded.complete && recorded.left.is_some()).then(|| recorded.chunks.concat().into())
+        (recorded.complete && recorded.left.is_some()).then(|| recorded.kept.clone().into())
     }
 
     fn lock(&self) -> MutexGuard<'_, Recorded> {
@@ -531,6 +563,15 @@ impl HttpBody for Body {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Incoming(body) => body.size_hint(),
             Kind::Stream(body) => body.hint,
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        let lingers = |guard: &Guard| guard.linger == Linger::Yes;
+        if self.guard.as_deref().is_some_and(lingers) && !self.is_end_stream() {
+            read_on(std::mem::replace(&mut self.kind, Kind::Empty).into());
         }
     }
 }

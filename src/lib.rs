@@ -29,6 +29,10 @@ pub use async_trait::async_trait;
 pub mod _documentation {
     #[doc = include_str!("../docs/life-of-a-request.md")]
     pub mod life_of_a_request {}
+
+    // Its code wants every feature; the page itself does not.
+    #[cfg_attr(any(feature = "sigv4", not(doctest)), doc = include_str!("../docs/services.md"))]
+    pub mod services {}
 }
 
 #[cfg(doctest)]

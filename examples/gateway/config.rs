@@ -3,10 +3,13 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     thread,
+    time::Duration,
 };
 
+use sallygate::proxy::Limits;
+
 use crate::{
-    Failure,
+    Failure, bounds,
     refusal::Refusal,
     secret::{Secret, reason},
     section::{PEM, Section},
@@ -20,6 +23,13 @@ pub(crate) struct Config {
     pub(crate) public_origin: Option<String>,
     pub(crate) threads: usize,
     pub(crate) tls: Option<Tls>,
+    /// How long requests under way may take to finish once the gateway is told to stop.
+    pub(crate) drain: Duration,
+    pub(crate) host_suffix: Option<String>,
+    /// Host names, each with the name of its service.
+    pub(crate) hosts: Vec<(String, String)>,
+    pub(crate) cors: Option<Vec<String>>,
+    pub(crate) limits: Limits,
     pub(crate) token: Token,
     pub(crate) services: Vec<Upstream>,
 }
@@ -35,7 +45,11 @@ pub(crate) struct Token {
     pub(crate) audience: Option<String>,
 }
 
+const HOSTS: &str = r#"{ "HOST" = "SERVICE" }, a service of this file"#;
+const LIMITS: &str = "a table [limits]";
 const LISTEN: &str = r#"an address and a port, such as "127.0.0.1:8787""#;
+pub(crate) const ORIGINS: &str =
+    r#"origins as browsers write them, ["https://HOST[:PORT]"], or ["*"]"#;
 const SERVICES: &str = "a table [services.NAME]";
 const THREADS: &str = "a number from 1 to 1024";
 
@@ -56,6 +70,11 @@ impl Config {
             "public_origin",
             "threads",
             "tls",
+            "drain",
+            "host_suffix",
+            "hosts",
+            "cors",
+            "limits",
             "token",
             "services",
         ])?;
@@ -77,6 +96,16 @@ impl Config {
                 .section("tls", r#"{ cert = "PATH", key = "PATH" }"#)?
                 .map(Tls::parse)
                 .transpose()?,
+            drain: root.duration("drain")?.unwrap_or(Duration::from_secs(30)),
+            host_suffix: root.text("host_suffix", "a host name")?,
+            hosts: root.pairs("hosts", HOSTS)?,
+            cors: root
+                .section("cors", "{ origins = […] }")?
+                .map(origins)
+                .transpose()?,
+            limits: root
+                .section("limits", LIMITS)?
+                .map_or(Ok(Limits::new()), bounds::limits)?,
             token: Token::parse(root.required_section("token", "a table [token]")?)?,
             services: root
                 .required_section("services", SERVICES)?
@@ -88,7 +117,15 @@ impl Config {
         if config.services.is_empty() {
             return Err(root.refuse("services", SERVICES));
         }
+        let mut hosts = config.hosts.iter();
+        if let Some((host, _)) = hosts.find(|(_, name)| !config.has_service(name)) {
+            return Err(Refusal::new(format!("hosts.{host}"), HOSTS));
+        }
         Ok(config)
+    }
+
+    pub(crate) fn has_service(&self, name: &str) -> bool {
+        self.services.iter().any(|own| own.name.as_str() == name)
     }
 
     pub(crate) fn scheme(&self) -> &'static str {
@@ -104,6 +141,13 @@ impl Config {
         let own = reachable.then(|| format!("{}://{}", self.scheme(), self.listen));
         self.public_origin.clone().or(own)
     }
+}
+
+fn origins(mut section: Section) -> Result<Vec<String>, Refusal> {
+    section.only(&["origins"])?;
+    section
+        .texts("origins", ORIGINS)?
+        .ok_or_else(|| section.refuse("origins", ORIGINS))
 }
 
 impl Tls {

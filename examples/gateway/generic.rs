@@ -23,15 +23,16 @@ pub(crate) struct Generic {
 
 impl Generic {
     pub(crate) fn parse(section: &mut Section) -> Result<Self, Refusal> {
-        const KEYS: [&str; 6] = [
+        const KEYS: [&str; 7] = [
             "preset",
             "target",
             "inject",
             "credential",
             "allow_plaintext",
+            "http2",
             "ca_file",
         ];
-        section.only(&[&KEYS[..], &Rules::KEYS].concat())?;
+        section.only(&[&KEYS[..], &Rules::keys()].concat())?;
         let address = Address::required(section, "target")?;
         let mut inject = place::inject(section)?.into_iter();
         let first = inject.next();

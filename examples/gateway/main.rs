@@ -9,32 +9,34 @@
 //! `token` in place of `env` prints the token alone.
 //!
 //! The first line of standard output is `listening on http://ADDR:PORT`. SIGTERM and Ctrl-C stop it after the requests
-//! under way; a second one does not wait for them. It says on standard error when a key cannot be had; with
+//! under way; a second one does not wait for them. SIGHUP makes it read the file again: its services, and the keys of its
+//! tokens; with a file that is wrong, everything stays as it is. It says on standard error when a key cannot be had; with
 //! `RUST_LOG=info` also why requests are refused, a line each.
 //!
 //! - `config.rs`: the file, key by key; `section.rs` reads its tables, `refusal.rs` is what is said of a wrong one
 //! - `setup.rs`: from the file to a `ProxyLayer`: start here to see the API in use
 //! - `upstream.rs`: a service: `preset.rs` and `s3.rs` are those known by name, `generic.rs` any other; `target.rs`,
-//!   `place.rs` and `rules.rs`: where it is, where its key goes, what passes
+//!   `place.rs`, `rules.rs` and `bounds.rs`: where it is, where its key goes, what passes, and how much of it
 //! - `source.rs`: where a key comes from: `secret.rs`, `oauth.rs`, `github_app.rs`, `google.rs`; `endpoint.rs` is where
 //!   the latter ask
 //! - `sandbox.rs`: what a sandbox is given
 //! - `outbound.rs`: a client for each set of trusted certificates
-//! - `serve.rs`: sockets and connections; `interrupt.rs`: signals
+//! - `serve.rs`: sockets and connections; `signals.rs`: what it is told while it runs; `reload.rs`: the file, again
 //!
 //! `gateway.toml` is a file to start from. For S3, build it with `--features sigv4`.
 
+mod bounds;
 mod config;
 mod endpoint;
 mod generic;
 mod github_app;
 mod google;
-mod interrupt;
 mod oauth;
 mod outbound;
 mod place;
 mod preset;
 mod refusal;
+mod reload;
 mod rules;
 #[cfg_attr(not(feature = "sigv4"), path = "no_s3.rs")]
 mod s3;
@@ -43,6 +45,7 @@ mod secret;
 mod section;
 mod serve;
 mod setup;
+mod signals;
 mod source;
 mod target;
 mod upstream;
@@ -57,10 +60,20 @@ use std::{
     time::Duration,
 };
 
+use sallygate::proxy::Handle;
+use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::{config::Config, refusal::Refusal, source::Source};
+use crate::{
+    config::Config,
+    outbound::Outbound,
+    refusal::Refusal,
+    reload::Reload,
+    serve::Stage,
+    signals::{Signals, Told},
+    source::Source,
+};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -72,8 +85,8 @@ The second prints what a sandbox needs so that its tools come here, for its shel
 alone), the third a token and nothing else. With RUST_LOG=info in the environment, the first says on standard error why
 it refuses a request.";
 
-/// How long requests under way may take to finish once the gateway is told to stop.
-const DRAIN: Duration = Duration::from_secs(30);
+/// How long connections may take to close once nothing is under way on them.
+const CLOSING: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -116,37 +129,62 @@ fn run(file: &Path) -> Result<(), Failure> {
         .first()
         .map_or(Ok(config.listen), |first| first.local_addr())?;
 
-    let (stop, stopped) = tokio::sync::watch::channel(());
+    let handle = proxy.handle();
+    let (stage, reached) = watch::channel(Stage::Serving);
+    let mut outbounds = Vec::new();
     for listener in listeners {
         // The services and keys are shared; connections belong to one runtime.
-        let outbound = config.outbound().map_err(within)?;
+        let outbound = Outbound::new(config.private_clients().map_err(within)?);
+        outbounds.push(outbound.clone());
         let proxy = proxy.clone().client(outbound).into_service();
-        let (tls, stopped) = (tls.clone(), stopped.clone());
+        let (tls, reached) = (tls.clone(), reached.clone());
         let runtime = single_threaded()?;
         thread::Builder::new()
             .name("gateway".into())
-            .spawn(move || runtime.block_on(serve::serve(listener, tls, proxy, stopped)))?;
+            .spawn(move || runtime.block_on(serve::serve(listener, tls, proxy, reached)))?;
     }
-    drop(stopped);
+    drop(reached);
+    let reload = Reload::new(file, handle.clone(), outbounds);
 
     let scheme = config.scheme();
     single_threaded()?.block_on(async {
-        let mut interrupts = interrupt::Interrupts::new()?;
+        let mut signals = Signals::new()?;
         writeln!(io::stdout(), "listening on {scheme}://{address}")?;
-        tokio::select! {
-            () = interrupts.next() => {}
-            () = stop.closed() => return Err("no thread is left to serve requests".into()),
+        loop {
+            let told = tokio::select! {
+                told = signals.next() => told,
+                () = stage.closed() => return Err("no thread is left to serve requests".into()),
+            };
+            match told {
+                Told::Stop => break,
+                Told::Reload => match reload.run() {
+                    Ok(()) => say(&format!("{}: read again", file.display())),
+                    Err(failure) => say(&format!("{failure}; everything stays as it was")),
+                },
+            }
         }
-        let _ = stop.send(());
         tokio::select! {
-            () = stop.closed() => Ok(()),
-            () = interrupts.next() => Err("stopped without waiting for the requests under way".into()),
-            () = tokio::time::sleep(DRAIN) => {
-                say("stopped; some requests were still under way");
-                Ok(())
+            () = stop(&handle, &stage, config.drain) => Ok(()),
+            () = until_stopped(&mut signals) => {
+                Err("stopped without waiting for the requests under way".into())
             }
         }
     })
+}
+
+/// Lets what is under way come to its end, and breaks off what does not.
+async fn stop(handle: &Handle, stage: &watch::Sender<Stage>, drain: Duration) {
+    stage.send_replace(Stage::Draining);
+    match handle.shutdown(drain).await {
+        0 => {}
+        left => say(&format!("stopped; requests still under way: {left}")),
+    }
+    stage.send_replace(Stage::Over);
+    let _ = tokio::time::timeout(CLOSING, stage.closed()).await;
+}
+
+async fn until_stopped(signals: &mut Signals) {
+    while !matches!(signals.next().await, Told::Stop) {}
 }
 
 fn log_filter() -> Targets {

@@ -5,6 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use arc_swap::ArcSwap;
 use http::{Request, Response, uri::Authority};
 use sallygate::{Body, Client, upstream::ResponseFuture};
 use tower::{BoxError, Service};
@@ -16,15 +17,23 @@ use crate::{refusal::Refusal, secret::unreadable};
 #[derive(Clone)]
 pub(crate) struct Outbound {
     public: Client,
-    private: Arc<[(Authority, Client)]>,
+    private: Arc<ArcSwap<Private>>,
 }
 
+/// By host.
+pub(crate) type Private = Vec<(Authority, Client)>;
+
 impl Outbound {
-    pub(crate) fn new(private: Vec<(Authority, Client)>) -> Self {
+    pub(crate) fn new(private: Private) -> Self {
         Self {
             public: Client::new(),
-            private: private.into(),
+            private: Arc::new(ArcSwap::from_pointee(private)),
         }
+    }
+
+    /// Changes it for all its clones.
+    pub(crate) fn replace(&self, private: Private) {
+        self.private.store(Arc::new(private));
     }
 }
 
@@ -39,7 +48,8 @@ impl Service<Request<Body>> for Outbound {
 
     fn call(&mut self, request: Request<Body>) -> ResponseFuture {
         let host = request.uri().authority();
-        match self.private.iter().find(|(own, _)| Some(own) == host) {
+        let private = self.private.load();
+        match private.iter().find(|(own, _)| Some(own) == host) {
             Some((_, client)) => client.clone().call(request),
             None => self.public.call(request),
         }

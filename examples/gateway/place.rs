@@ -13,9 +13,17 @@ pub(crate) struct Injection {
     pub(crate) credential: Option<Source>,
 }
 
-pub(crate) const EXPECTED: &str = r#""bearer", { header = "NAME" }, { header = "NAME", prefix = "TEXT" }, { basic = "USER" }, "basic_user", { query = "NAME" }, { path = "/TEXT{key}" } or { cookie = "NAME" }"#;
+pub(crate) const EXPECTED: &str = r#""bearer", { header = "NAME" }, { header = "NAME", prefix = "TEXT" }, { basic = "USER" }, "basic_user", { query = "NAME" }, { path = "/TEXT{key}" }, { cookie = "NAME" } or { subprotocol = "TEXT" }"#;
 
-const KINDS: [&str; 6] = ["header", "prefix", "basic", "query", "path", "cookie"];
+const KINDS: [&str; 7] = [
+    "header",
+    "prefix",
+    "basic",
+    "query",
+    "path",
+    "cookie",
+    "subprotocol",
+];
 
 /// Where keys go.
 pub(crate) fn inject(section: &mut Section) -> Result<Vec<Injection>, Refusal> {
@@ -61,6 +69,7 @@ fn place(table: &mut Section) -> Result<Place, Refusal> {
         [("query", name)] => Place::query(name),
         [("path", pattern)] => Place::path(pattern),
         [("cookie", name)] => Place::cookie(name),
+        [("subprotocol", prefix)] => Place::subprotocol(prefix),
         _ => return Err(wrong()),
     };
     place.map_err(|problem| Refusal::new(table.name(), format!("a place for a key ({problem})")))

@@ -24,11 +24,12 @@ pub(crate) const EXPECTED: &str =
 
 impl Preset {
     pub(crate) fn parse(section: &mut Section, name: &str) -> Result<Self, Refusal> {
-        const KEYS: [&str; 5] = [
+        const KEYS: [&str; 6] = [
             "preset",
             "credential",
             "target",
             "allow_plaintext",
+            "http2",
             "ca_file",
         ];
         let (make, own): (fn(_) -> _, &[&str]) = match name {
@@ -40,7 +41,7 @@ impl Preset {
             "stripe" => (Service::stripe, &[]),
             _ => return Err(section.refuse("preset", EXPECTED)),
         };
-        section.only(&[&KEYS[..], own, &Rules::KEYS].concat())?;
+        section.only(&[&KEYS[..], own, &Rules::keys()].concat())?;
         let mut headers = Vec::new();
         for (key, name) in [
             ("organization", "openai-organization"),

@@ -1,18 +1,24 @@
 use http::Method;
 use sallygate::{ConfigError, Place, Service, ServiceConfig, service::PathPattern};
 
-use crate::{place, refusal::Refusal, section::Section};
+use crate::{bounds::Bounds, place, refusal::Refusal, section::Section};
 
-/// Where else the token is looked for, and what passes.
+/// Where else the token is looked for, and what passes: where to, how much, how long.
 pub(crate) struct Rules {
     accept: Vec<Place>,
     methods: Option<Vec<Method>>,
     paths: Option<Vec<PathPattern>>,
     refuse_paths: Option<Vec<PathPattern>>,
+    bounds: Bounds,
 }
 
 impl Rules {
-    pub(crate) const KEYS: [&str; 4] = ["accept", "methods", "paths", "refuse_paths"];
+    const KEYS: [&str; 4] = ["accept", "methods", "paths", "refuse_paths"];
+
+    /// What a table with rules may hold besides.
+    pub(crate) fn keys() -> Vec<&'static str> {
+        [&Self::KEYS[..], &Bounds::KEYS].concat()
+    }
 
     pub(crate) fn parse(section: &mut Section) -> Result<Self, Refusal> {
         const METHODS: &str = r#"a list such as ["GET", "POST"]"#;
@@ -29,6 +35,7 @@ impl Rules {
                 .map_err(|_| section.refuse("methods", METHODS))?,
             paths: patterns(section, "paths")?,
             refuse_paths: patterns(section, "refuse_paths")?,
+            bounds: Bounds::parse(section)?,
         })
     }
 
@@ -45,7 +52,8 @@ impl Rules {
             policy = policy.refuse_paths(paths.clone());
         }
         let places = self.accept.iter().cloned();
-        places.fold(service.policy(policy), Service::accept)
+        let service = service.with_policy(self.bounds.apply(policy));
+        places.fold(service, Service::accept)
     }
 }
 

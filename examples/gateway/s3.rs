@@ -28,6 +28,7 @@ impl S3 {
             "preset",
             "target",
             "allow_plaintext",
+            "http2",
             "credential",
             "region",
             "buckets",

@@ -6,7 +6,7 @@ use std::{
 
 use sallygate::{Credential, service::SandboxSetup};
 
-use crate::{Failure, USAGE, config::Config, refusal::Refusal};
+use crate::{Failure, USAGE, config::Config, refusal::Refusal, section::duration};
 
 /// Longest life of a token that the gateway accepts.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -111,16 +111,4 @@ fn lifetime(text: &str) -> Result<Duration, Failure> {
     duration(text)
         .filter(|lifetime| (Duration::from_secs(1)..=DAY).contains(lifetime))
         .ok_or_else(|| "--expires-in: expected a time such as 90s, 15m or 24h, at most 24h".into())
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        _ => return None,
-    };
-    let number: u64 = number.parse().ok()?;
-    number.checked_mul(seconds).map(Duration::from_secs)
 }

@@ -1,6 +1,7 @@
 use std::{
     ops::Range,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -127,6 +128,18 @@ impl Section {
         number.map(Some).ok_or_else(|| self.refuse(key, expected))
     }
 
+    /// A time that is not none.
+    pub(crate) fn duration(&mut self, key: &str) -> Result<Option<Duration>, Refusal> {
+        const EXPECTED: &str = r#"a time such as "90s", "15m" or "24h""#;
+        let Some(text) = self.text(key, EXPECTED)? else {
+            return Ok(None);
+        };
+        duration(&text)
+            .filter(|duration| !duration.is_zero())
+            .map(Some)
+            .ok_or_else(|| self.refuse(key, EXPECTED))
+    }
+
     /// A list of texts, with at least one in it.
     pub(crate) fn texts(
         &mut self,
@@ -219,6 +232,19 @@ impl Section {
             })
             .collect()
     }
+}
+
+/// Reads `90s`, `15m` or `24h`.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        _ => return None,
+    };
+    let number: u64 = number.parse().ok()?;
+    number.checked_mul(seconds).map(Duration::from_secs)
 }
 
 fn not_toml(text: &str, place: Option<Range<usize>>, reason: &str) -> Refusal {

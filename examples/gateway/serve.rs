@@ -65,12 +65,22 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<net::TcpListener> {
     Ok(socket.into())
 }
 
-/// Serves connections until `stop`, and then until the requests on them are answered.
+/// How far the gateway is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Serving,
+    /// Nobody is let in any more.
+    Draining,
+    /// What was under way has ended, or has been broken off.
+    Over,
+}
+
+/// Serves connections until the gateway stops, and then until they are at an end.
 pub(crate) async fn serve(
     listener: net::TcpListener,
     tls: Option<TlsAcceptor>,
     proxy: ProxyService<Outbound>,
-    mut stop: watch::Receiver<()>,
+    mut stage: watch::Receiver<Stage>,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let server = server();
@@ -85,7 +95,7 @@ pub(crate) async fn serve(
                     continue;
                 }
             },
-            _ = stop.changed() => break,
+            _ = stage.changed() => break,
         };
         let _ = stream.set_nodelay(true);
         let (server, proxy, watcher) = (server.clone(), proxy.clone(), open.watcher());
@@ -99,7 +109,9 @@ pub(crate) async fn serve(
         };
     }
     drop(listener);
-    open.shutdown().await;
+    // WebSockets are no longer among the connections, but their tasks are on this runtime.
+    let over = stage.wait_for(|stage| *stage == Stage::Over);
+    let ((), _) = tokio::join!(open.shutdown(), over);
     Ok(())
 }
 
@@ -114,17 +126,20 @@ fn server() -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(HEAD_TIMEOUT)
+        // WebSockets, too.
+        .enable_connect_protocol()
         .max_header_list_size(64 << 10);
     server
 }
 
 async fn connection(
     server: auto::Builder<TokioExecutor>,
-    io: impl Read + Write + Unpin + 'static,
+    io: impl Read + Write + Unpin + Send + 'static,
     proxy: ProxyService<Outbound>,
     watcher: Watcher,
 ) {
     let service = service_fn(move |request| proxy.clone().call(request));
     // How a connection ends is the caller's affair.
-    let _ = watcher.watch(server.serve_connection(io, service)).await;
+    let connection = server.serve_connection_with_upgrades(io, service);
+    let _ = watcher.watch(connection).await;
 }

@@ -5,16 +5,16 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
-use sallygate::{ConfigError, Issuer, JwtVerifier, ProxyLayer};
+use sallygate::{ConfigError, Issuer, JwtVerifier, ProxyLayer, proxy::Cors};
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
 use crate::{
-    config::{Config, Tls, Token},
-    outbound::{self, Outbound},
+    config::{Config, ORIGINS, Tls, Token},
+    outbound::{self, Private},
     refusal::Refusal,
     secret::unreadable,
-    upstream::{MakeKey, Upstream},
+    upstream::{Install, MakeKey, Upstream},
 };
 
 impl Config {
@@ -27,8 +27,41 @@ impl Config {
                 Refusal::new("public_origin", format!("https://HOST[:PORT] ({problem})"))
             })?;
         }
-        let mut services = self.services.iter();
-        services.try_fold(proxy, |proxy, service| service.add_to(proxy, make_key))
+        proxy = self.routes(proxy)?;
+        proxy = proxy
+            .limits(self.limits)
+            .map_err(|problem| Refusal::new("limits", format!("usable limits ({problem})")))?;
+        if let Some(origins) = &self.cors {
+            proxy = proxy.cors(cors(origins)?);
+        }
+        let mut services = self.services(make_key)?.into_iter();
+        let added = proxy
+            .handle()
+            .update(|change| services.try_for_each(|service| service(change)));
+        added
+            .map_err(|problem| Refusal::new("services", format!("usable services ({problem})")))?;
+        Ok(proxy)
+    }
+
+    /// The services, with keys that `make_key` makes.
+    pub(crate) fn services(&self, make_key: MakeKey) -> Result<Vec<Install>, Refusal> {
+        let services = self.services.iter();
+        services.map(|service| service.service(make_key)).collect()
+    }
+
+    fn routes(&self, mut proxy: ProxyLayer) -> Result<ProxyLayer, Refusal> {
+        for (host, service) in &self.hosts {
+            proxy = proxy.host(host, service).map_err(|problem| {
+                let expected = format!("a host name, and the name of a service ({problem})");
+                Refusal::new(format!("hosts.{host}"), expected)
+            })?;
+        }
+        match &self.host_suffix {
+            None => Ok(proxy),
+            Some(suffix) => proxy
+                .host_suffix(suffix)
+                .map_err(|problem| Refusal::new("host_suffix", format!("a host name ({problem})"))),
+        }
     }
 
     /// What issues the tokens that [`proxy`](Self::proxy) accepts.
@@ -43,8 +76,8 @@ impl Config {
         Ok(issuer)
     }
 
-    /// Clients with connection pools of their own.
-    pub(crate) fn outbound(&self) -> Result<Outbound, Refusal> {
+    /// Clients for the hosts of services with a `ca_file`.
+    pub(crate) fn private_clients(&self) -> Result<Private, Refusal> {
         let mut private = Vec::new();
         for upstream in &self.services {
             let (key, hosts) = (upstream.path("ca_file"), upstream.authorities());
@@ -61,12 +94,22 @@ impl Config {
                 private.extend(hosts.into_iter().map(|host| (host, client.clone())));
             }
         }
-        Ok(Outbound::new(private))
+        Ok(private)
     }
 
     pub(crate) fn acceptor(&self) -> Result<Option<TlsAcceptor>, Refusal> {
         self.tls.as_ref().map(Tls::acceptor).transpose()
     }
+}
+
+fn cors(origins: &[String]) -> Result<Cors, Refusal> {
+    let mut origins = origins.iter();
+    origins.try_fold(Cors::new(), |cors, origin| match origin.as_str() {
+        "*" => Ok(cors.allow_any_origin()),
+        origin => cors
+            .allow_origin(origin)
+            .map_err(|problem| Refusal::new("cors.origins", format!("{ORIGINS} ({problem})"))),
+    })
 }
 
 impl Tls {
@@ -98,7 +141,7 @@ impl Tls {
 }
 
 impl Token {
-    fn verifier(&self) -> Result<JwtVerifier, Refusal> {
+    pub(crate) fn verifier(&self) -> Result<JwtVerifier, Refusal> {
         let mut verifier = self.with_secret(|secret| JwtVerifier::hs256(secret))?;
         if let Some(name) = &self.issuer {
             verifier = verifier.issuer(name);

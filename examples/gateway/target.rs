@@ -35,6 +35,11 @@ impl Address {
             let expected = format!("{TLS} (or http:// with allow_plaintext = true)");
             return Err(section.refuse(key, expected));
         }
+        let http2 = section.flag("http2")?;
+        if http2 && !plaintext {
+            let expected = "true only with allow_plaintext: over TLS, it is agreed on";
+            return Err(section.refuse("http2", expected));
+        }
         let Some(url) = url else {
             return Ok(None);
         };
@@ -43,8 +48,11 @@ impl Address {
         } else {
             (Target::new(&url), TLS)
         };
-        let target =
+        let mut target =
             target.map_err(|problem| section.refuse(key, format!("{expected} ({problem})")))?;
+        if http2 {
+            target = target.http2_prior_knowledge();
+        }
         let authority = || url.parse::<Uri>().ok()?.into_parts().authority;
         Ok(Some(Self {
             target,

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use http::uri::Authority;
-use sallygate::{Credential, ProxyLayer};
+use sallygate::{ConfigError, Credential, ServiceConfig, proxy::Change, service::ServiceName};
 
 use crate::{
     generic::Generic,
@@ -15,9 +15,12 @@ use crate::{
 /// Makes a credential of what the file says of one.
 pub(crate) type MakeKey = fn(&Source) -> Result<Credential, Refusal>;
 
+/// A service that only needs to be put in.
+pub(crate) type Install = Box<dyn FnOnce(&mut Change) -> Result<(), ConfigError>>;
+
 /// A table `[services.NAME]`.
 pub(crate) struct Upstream {
-    name: String,
+    pub(crate) name: ServiceName,
     api: Api,
     /// Certificates of authorities to trust at the hosts of this upstream.
     pub(crate) ca_file: Option<PathBuf>,
@@ -32,6 +35,9 @@ enum Api {
 impl Upstream {
     pub(crate) fn parse(name: String, mut section: Section) -> Result<Self, Refusal> {
         let section = &mut section;
+        let name = name.parse().map_err(|problem: ConfigError| {
+            Refusal::new(section.name(), format!("a usable service ({problem})"))
+        })?;
         let api = match section.text("preset", preset::EXPECTED)?.as_deref() {
             None => Api::Generic(Generic::parse(section)?.into()),
             Some("s3") => Api::S3(S3::parse(section)?.into()),
@@ -65,23 +71,17 @@ impl Upstream {
         }
     }
 
-    /// Adds itself, with keys that `make_key` makes.
-    pub(crate) fn add_to(
-        &self,
-        proxy: ProxyLayer,
-        make_key: MakeKey,
-    ) -> Result<ProxyLayer, Refusal> {
-        let name = &self.name;
-        let added = match &self.api {
-            Api::Generic(generic) => proxy.service(name, generic.service(make_key)?),
-            Api::Preset(preset) => proxy.service(name, preset.service(make_key)?),
-            Api::S3(s3) => proxy.service(name, s3.service(make_key)?),
-        };
-        added.map_err(|problem| {
-            Refusal::new(
-                format!("services.{name}"),
-                format!("a usable service ({problem})"),
-            )
+    /// The service, with keys that `make_key` makes.
+    pub(crate) fn service(&self, make_key: MakeKey) -> Result<Install, Refusal> {
+        let name = self.name.clone();
+        Ok(match &self.api {
+            Api::Generic(generic) => install(name, generic.service(make_key)?),
+            Api::Preset(preset) => install(name, preset.service(make_key)?),
+            Api::S3(s3) => install(name, s3.service(make_key)?),
         })
     }
+}
+
+fn install(name: ServiceName, service: impl ServiceConfig) -> Install {
+    Box::new(move |change| change.set_service(name.as_str(), service))
 }

@@ -25,6 +25,10 @@
 //! that want it, while they go on with the one there is. A request that finds none waits for it. Without a key nothing is
 //! sent: the answer is 503 `PROXY_CREDENTIAL_UNAVAILABLE`.
 //!
+//! When the upstream refuses such a key (with 401, or as
+//! [`ServiceConfig::refuses_key`](crate::ServiceConfig::refuses_key) has it), it is fetched anew, every ten seconds at most,
+//! and the request is sent once more if another key came and its body was short enough to be kept (64 KiB).
+//!
 //! # Example
 //!
 //! Rotation: sandboxes notice nothing, requests under way finish with the key they started with.

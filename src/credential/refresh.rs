@@ -68,13 +68,13 @@ impl Refresher {
     /// Sees to it that there is a key: waits for one, or fetches the next one in the background.
     pub(super) async fn ready(self: &Arc<Self>, now: SystemTime) -> Result<(), SourceError> {
         let landing = {
-            let mut flights = self.flights();
+            let flights = self.flights();
             let current = self.current.load();
             let current = current.as_ref();
             if current.is_some_and(|version| version.fresh(now)) {
                 return Ok(());
             }
-            let landing = self.take_off(&mut flights, now);
+            let landing = self.take_off(flights, now);
             if current.is_some_and(|version| !version.expired(now)) {
                 return Ok(());
             }
@@ -95,7 +95,7 @@ impl Refresher {
                 return false;
             }
             flights.refused = Some(now);
-            self.take_off(&mut flights, now)
+            self.take_off(flights, now)
         };
         match landing {
             Ok(landing) => landed(landing).await.is_ok() && self.has_other_than(used),
@@ -113,7 +113,7 @@ impl Refresher {
     /// Joins the flight that is under way, or starts one.
     fn take_off(
         self: &Arc<Self>,
-        flights: &mut Flights,
+        mut flights: MutexGuard<'_, Flights>,
         now: SystemTime,
     ) -> Result<watch::Receiver<Option<Result<(), SourceError>>>, SourceError> {
         if let Some(airborne) = &flights.airborne {
@@ -132,6 +132,8 @@ impl Refresher {
             sender,
             outcome: Err(SourceError::Other),
         };
+        // A runtime that shuts down drops the flight right here, and it needs the lock to land.
+        drop(flights);
         runtime.spawn(async move {
             let fetch = flight.refresher.source.fetch(now);
             let fetched = tokio::time::timeout(FLIGHT, fetch).await;

@@ -52,19 +52,20 @@ const ERROR: usize = 64 << 10;
 
 /// Takes the credential out of the body of an error, which is read for it.
 pub(super) async fn redact(answer: Response<Body>, used: &Used) -> Result<Response<Body>, Reason> {
+    // That of an answer to HEAD is not there, and what is said of it stays.
+    if answer.body().is_end_stream() {
+        return Ok(answer);
+    }
     let (mut parts, body) = answer.into_parts();
     let broken = |_| Reason::Upstream(UpstreamError::Broken);
     let body = body.read(ERROR).await.map_err(broken)?;
-    let body = if parts.headers.contains_key(CONTENT_ENCODING) {
+    let body = if parts.headers.remove(CONTENT_ENCODING).is_some() {
         // It cannot be searched as it is.
         Bytes::new()
     } else {
         used.redact(body)
     };
-    // Of an answer to HEAD it is the length of what there would be.
-    if parts.headers.contains_key(CONTENT_LENGTH) && !body.is_empty() {
-        parts.headers.insert(CONTENT_LENGTH, body.len().into());
-    }
+    parts.headers.insert(CONTENT_LENGTH, body.len().into());
     Ok(Response::from_parts(parts, body.into()))
 }
 

@@ -121,22 +121,27 @@ impl Cors {
             ACCESS_CONTROL_REQUEST_METHOD,
             ACCESS_CONTROL_REQUEST_HEADERS,
         ];
-        self.mark(answer, allowed, &asked);
+        mark(answer, Some(allowed), &asked);
         Some(response)
     }
 
-    /// Lets the page that asked read the answer.
-    pub(super) fn open(&self, headers: &mut HeaderMap, allowed: HeaderValue) {
-        // Without credentials, the star stands for all headers.
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
-        self.mark(headers, allowed, &[ORIGIN]);
-    }
-
-    fn mark(&self, headers: &mut HeaderMap, allowed: HeaderValue, asked: &[HeaderName]) {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
-        for name in asked {
-            headers.append(VARY, HeaderValue::from(name.clone()));
+    /// Lets the page that asked read the answer, if it may.
+    pub(super) fn open(&self, headers: &mut HeaderMap, allowed: Option<HeaderValue>) {
+        if allowed.is_some() {
+            // Without credentials, the star stands for all headers.
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
         }
+        mark(headers, allowed, &[ORIGIN]);
+    }
+}
+
+/// Says what it depends on in any case: a cache must not give the answer to one page to another.
+fn mark(headers: &mut HeaderMap, allowed: Option<HeaderValue>, asked: &[HeaderName]) {
+    if let Some(allowed) = allowed {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+    }
+    for name in asked {
+        headers.append(VARY, HeaderValue::from(name.clone()));
     }
 }
 

@@ -1,7 +1,7 @@
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -19,6 +19,7 @@ use crate::{
     },
     service::{Registry, ServiceName},
     token::{Clock, Verifier},
+    upstream::YEAR,
 };
 
 /// Everything of a proxy but its outbound service: shared by all its clones.
@@ -30,6 +31,8 @@ pub(super) struct Gate {
     pub(super) limits: Limits,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) state: Arc<ArcSwap<State>>,
+    /// Held while the state is being changed.
+    pub(super) writing: Arc<Mutex<()>>,
     /// Our names in `Via`, for HTTP/1 and HTTP/2. Unlike any other proxy's: a request that bears it was here before.
     pub(super) via: [HeaderValue; 2],
     pseudonym: Box<str>,
@@ -63,6 +66,7 @@ impl Gate {
                 registry: Registry::default(),
                 verifier: Arc::new(verifier),
             })),
+            writing: Arc::default(),
             via: [via("1.1")?, via("2.0")?],
             pseudonym: pseudonym.into(),
             hosts: Hosts::default(),
@@ -105,7 +109,7 @@ impl Gate {
         headers: &'r HeaderMap,
     ) -> Result<Route<'r>, Reason> {
         match self.hosts.service(uri, headers) {
-            Some(service) => Ok(Route::by_host(service, uri.path())),
+            Some(service) => Route::by_host(service, uri.path()),
             None => Route::of(self.below(uri.path()).unwrap_or_default()),
         }
     }
@@ -119,7 +123,9 @@ impl Gate {
     }
 
     pub(super) fn idle_timeout(&self, policy: &Policy) -> Duration {
-        policy.idle_timeout.unwrap_or(self.limits.idle_timeout)
+        let timeout = policy.idle_timeout.unwrap_or(self.limits.idle_timeout);
+        // What is meant by the longest duration there is: no time-out at all.
+        timeout.min(YEAR)
     }
 
     pub(super) fn was_here(&self, headers: &HeaderMap) -> bool {

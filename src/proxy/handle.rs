@@ -1,4 +1,10 @@
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    fmt,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 
@@ -35,47 +41,60 @@ use crate::{
 #[derive(Clone)]
 pub struct Handle {
     pub(super) state: Arc<ArcSwap<State>>,
+    pub(super) writing: Arc<Mutex<()>>,
     pub(super) mount: Mount,
     pub(super) shutdown: Shutdown,
 }
 
 impl Handle {
+    /// Changes several things at once: a request sees all of them, or none. When `change` fails, nothing has changed.
+    ///
+    /// # Errors
+    ///
+    /// Those of `change`.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use sallygate::{ConfigError, Credential, JwtVerifier, ProxyLayer, Service, Target};
+    ///
+    /// # fn main() -> Result<(), ConfigError> {
+    /// let handle = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.handle();
+    /// handle.update(|change| {
+    ///     let key = Credential::new("sk-live-0123456789")?;
+    ///     change.set_service("myapi", Service::bearer(Target::new("https://api.example.com")?, key))?;
+    ///     change.set_verifier(JwtVerifier::hs256([8; 32])?);
+    ///     Ok::<(), ConfigError>(())
+    /// })
+    /// # }
+    /// ```
+    pub fn update<T, E>(&self, change: impl FnOnce(&mut Change) -> Result<T, E>) -> Result<T, E> {
+        // One at a time, so that none undoes another.
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = Change(State::clone(&self.state.load()));
+        let said = change(&mut changed)?;
+        self.state.store(Arc::new(changed.0));
+        Ok(said)
+    }
+
     /// Adds a service, or replaces the one of that name.
     ///
     /// # Errors
     ///
     /// When the name breaks the grammar of [`ServiceName`], or the service's target is not among its targets.
     pub fn set_service(&self, name: &str, config: impl ServiceConfig) -> Result<(), ConfigError> {
-        self.add(name, config, true)
+        self.update(|change| change.set_service(name, config))
     }
 
-    pub(super) fn add(
-        &self,
-        name: &str,
-        config: impl ServiceConfig,
-        replace: bool,
-    ) -> Result<(), ConfigError> {
-        let name = ServiceName::from_str(name)?;
-        let config: Arc<dyn ServiceConfig> = Arc::new(config);
-        let mut added = Ok(());
-        self.state.rcu(|state| {
-            let mut state = State::clone(state);
-            added = state.registry.insert(name.clone(), config.clone(), replace);
-            state
-        });
-        added
+    pub(super) fn add(&self, name: &str, config: impl ServiceConfig) -> Result<(), ConfigError> {
+        self.update(|change| change.insert(name, config, false))
     }
 
     /// Takes a service away; `false` if there was none of that name.
     #[expect(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn remove_service(&self, name: &str) -> bool {
-        let mut removed = false;
-        self.state.rcu(|state| {
-            let mut state = State::clone(state);
-            removed = state.registry.remove(name);
-            state
-        });
-        removed
+        let removed = self.update(|change| Ok::<_, Infallible>(change.remove_service(name)));
+        removed.unwrap_or_else(|never| match never {})
     }
 
     /// What a sandbox needs so that its tools call all these services through the proxy, with `token`.
@@ -106,11 +125,9 @@ impl Handle {
         let origin = gate::origin(origin)?;
         let state = self.state.load();
         let setups = state.registry.services().map(|entry| {
-            entry.config.setup(&SetupScope {
-                service: &entry.name,
-                base: format!("{origin}{}/{}", self.mount.as_str(), entry.name),
-                token,
-            })
+            let base = format!("{origin}{}/{}", self.mount.as_str(), entry.name);
+            let scope = SetupScope::new(&entry.name, base, token);
+            entry.config.setup(&scope)
         });
         Ok(setups.fold(SandboxSetup::new(), SandboxSetup::merge))
     }
@@ -125,11 +142,60 @@ impl Handle {
 
     /// Verifies tokens with another verifier from now on. What the old one had remembered goes with it.
     pub fn set_verifier(&self, verifier: impl Verifier) {
-        let verifier: Arc<dyn Verifier> = Arc::new(verifier);
-        self.state.rcu(|state| State {
-            registry: state.registry.clone(),
-            verifier: verifier.clone(),
+        let set = self.update(|change| {
+            change.set_verifier(verifier);
+            Ok::<_, Infallible>(())
         });
+        set.unwrap_or_else(|never| match never {})
+    }
+}
+
+/// What is to change: see [`Handle::update`].
+pub struct Change(State);
+
+impl Change {
+    /// As [`Handle::set_service`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn set_service(
+        &mut self,
+        name: &str,
+        config: impl ServiceConfig,
+    ) -> Result<(), ConfigError> {
+        self.insert(name, config, true)
+    }
+
+    fn insert(
+        &mut self,
+        name: &str,
+        config: impl ServiceConfig,
+        replace: bool,
+    ) -> Result<(), ConfigError> {
+        let name = ServiceName::from_str(name)?;
+        self.0.registry.insert(name, Arc::new(config), replace)
+    }
+
+    /// As [`Handle::remove_service`].
+    pub fn remove_service(&mut self, name: &str) -> bool {
+        self.0.registry.remove(name)
+    }
+
+    /// The names of the services there are now.
+    pub fn services(&self) -> impl Iterator<Item = &ServiceName> {
+        self.0.registry.services().map(|entry| &entry.name)
+    }
+
+    /// As [`Handle::set_verifier`].
+    pub fn set_verifier(&mut self, verifier: impl Verifier) {
+        self.0.verifier = Arc::new(verifier);
+    }
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Change").finish_non_exhaustive()
     }
 }
 

@@ -51,7 +51,7 @@ impl<C> ProxyLayer<C> {
     /// When the name breaks the grammar of [`ServiceName`](crate::service::ServiceName), there is already a service of
     /// that name, or its target is not among its targets.
     pub fn service(self, name: &str, config: impl ServiceConfig) -> Result<Self, ConfigError> {
-        self.handle().add(name, config, false)?;
+        self.handle().add(name, config)?;
         Ok(self)
     }
 
@@ -157,6 +157,7 @@ impl<C> ProxyLayer<C> {
     pub fn handle(&self) -> Handle {
         Handle {
             state: self.gate.state.clone(),
+            writing: self.gate.writing.clone(),
             mount: self.gate.mount.clone(),
             shutdown: self.gate.shutdown.clone(),
         }

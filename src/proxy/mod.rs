@@ -6,11 +6,13 @@
 //!
 //! # What happens to a request
 //!
-//! 1. **Route**: the raw path is divided into mount, service name and rest.
+//! 1. **Route**: the raw path is divided into mount, service name and rest; or the [host name](ProxyLayer::host) leads to
+//!    the service.
 //! 2. **Path and header check**: what two parsers could read differently is refused.
 //! 3. **Extract**: the service finds the token.
 //! 4. **Verify**: the verifier accepts the token, or the answer is 401.
-//! 5. **Authorize**: the service must exist and take this method, path and length of body.
+//! 5. **Authorize**: the service must exist, have room for one more request, and take this method, path and length of
+//!    body.
 //! 6. **Sanitize**: the token, other credentials and everything that says who calls are taken out.
 //! 7. **Join**: target, base path, rest and query are put together byte for byte.
 //! 8. **Transform**: the service's credentials are made ready; it puts them in, or answers.
@@ -20,7 +22,20 @@
 //! 11. **Sanitize the answer**.
 //!
 //! A request that stops on the way is answered with a JSON body `{"error", "code", "requestId"}`, which holds what the
-//! caller may know. Why it stopped is in the response's extensions, as a [`Rejection`], and in a `tracing` event.
+//! caller may know, or with the same in the words of the API. Why it stopped is in the response's extensions, as a
+//! [`Rejection`], and in a `tracing` event. [Life of a request](crate::_documentation::life_of_a_request) has every stage,
+//! and every answer.
+//!
+//! # WebSockets
+//!
+//! A request for a WebSocket, over HTTP/1.1 or HTTP/2 (RFC 8441), passes the same stages, as a `GET`. Once the upstream has
+//! accepted, bytes pass both ways, unread. It is closed when the token expires (1008), when nothing moves for the
+//! [idle time-out](Limits::idle_timeout), and when the host [shuts down](Handle::shutdown) (1001).
+//!
+//! The server in front must let go of the connection: `axum::serve` does; with hyper it is
+//! `serve_connection_with_upgrades`, and for HTTP/2 also `enable_connect_protocol`. (With hyper's `serve_connection` alone
+//! the handshake succeeds, and the connection ends behind it.) A server that knows of no upgrades gets 501. An outbound service other than a [`Client`](crate::Client) passes hyper's `OnUpgrade` on in the extensions
+//! of the answer.
 //!
 //! # Example
 //!
@@ -49,6 +64,7 @@ mod handle;
 mod hosts;
 mod layer;
 mod limits;
+mod linger;
 mod occupancy;
 mod rejection;
 mod repeat;
@@ -62,8 +78,10 @@ pub use self::{
     code::Code,
     cors::Cors,
     future::{ResponseBody, ResponseFuture},
-    handle::Handle,
+    handle::{Change, Handle},
     layer::{Proxy, ProxyLayer, ProxyService},
     limits::Limits,
     rejection::{Reason, Rejection},
 };
+
+pub(crate) use self::linger::{Linger, read_on};

@@ -7,7 +7,7 @@ use std::{
     },
 };
 
-/// How many requests are under way, in all and for each sandbox, until their answers end.
+/// How many requests of each sandbox are under way, until their answers end.
 #[derive(Default)]
 pub(super) struct Occupancy {
     sandboxes: Mutex<HashMap<Box<str>, usize>>,

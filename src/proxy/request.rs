@@ -120,7 +120,7 @@ pub(super) fn authorize(parts: &Parts, policy: &Policy, gate: &Gate) -> Result<(
 }
 
 /// A browser adds cookies to what other sites ask for: where the token is in one, they may only read, and what they read
-/// is kept from them. Pages of the same site, and clients that are no browsers, may do everything.
+/// is kept from them. Pages of the same origin, and clients that are no browsers, may do everything.
 pub(super) fn check_site(parts: &Parts, token: &str, websocket: bool) -> Result<(), Reason> {
     let in_cookie = |value: &HeaderValue| headers::shows(value.as_bytes(), token);
     if (parts.method.is_safe() && !websocket)

@@ -80,12 +80,16 @@ impl<'p> Route<'p> {
     }
 
     /// A request whose host names the service: all of the path is below it.
-    pub(super) fn by_host(service: Cow<'p, str>, path: &'p str) -> Self {
-        Self {
+    pub(super) fn by_host(service: Cow<'p, str>, path: &'p str) -> Result<Self, Reason> {
+        // `*`, for example, would only lengthen the last segment of the target's base path.
+        if !path.is_empty() && !path.starts_with('/') {
+            return Err(Reason::Path(PathProblem::Unroutable));
+        }
+        Ok(Self {
             service,
             rest: path,
             by_host: true,
-        }
+        })
     }
 
     /// The request target as the service sees it: rest and query.
@@ -183,6 +187,10 @@ fn check_host(parts: &Parts) -> Result<(), Reason> {
     {
         return Err(Reason::Header("the request target is of another scheme"));
     }
+    let authority = parts.uri.authority();
+    if authority.is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(Reason::Header("the request target has user information"));
+    }
     let mut hosts = parts.headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (None, _) => return Ok(()),
@@ -192,7 +200,7 @@ fn check_host(parts: &Parts) -> Result<(), Reason> {
     if !is_host(host.as_bytes()) {
         return Err(Reason::Header("malformed host"));
     }
-    match parts.uri.authority() {
+    match authority {
         Some(authority)
             if parts.version >= Version::HTTP_2
                 && !authority
@@ -213,6 +221,18 @@ pub(super) fn keep_authority(headers: &mut HeaderMap, asked: &Uri) {
         && let Ok(host) = HeaderValue::try_from(authority.as_str())
     {
         headers.insert(HOST, host);
+    }
+}
+
+/// Joins what HTTP/2 may have in pieces (RFC 9113 §8.2.3): HTTP/1 has one `Cookie`.
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    let pieces: Vec<_> = headers.get_all(COOKIE).iter().collect();
+    if pieces.len() < 2 {
+        return;
+    }
+    let pieces: Vec<_> = pieces.iter().map(|piece| piece.as_bytes()).collect();
+    if let Ok(whole) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
+        headers.insert(COOKIE, whole);
     }
 }
 

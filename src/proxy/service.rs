@@ -18,6 +18,7 @@ use crate::{
     proxy::{
         Reason, answer,
         gate::{Gate, State},
+        linger::Linger,
         occupancy::ServicePlace,
         rejection::Refusal,
         repeat::Spare,
@@ -69,6 +70,7 @@ where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    let linger = Linger::over(request.version(), request.headers());
     let mut passage = Passage {
         state: gate.state.load_full(),
         gate,
@@ -77,7 +79,7 @@ where
         entry: None,
         by_host: false,
         verified: false,
-        request,
+        request: request.map(|body| body.linger(linger)),
     };
     async move {
         let mut opened = None;
@@ -97,7 +99,7 @@ where
             .await
         };
         let mut answer = answer.unwrap_or_else(|reason| passage.reject(reason));
-        if let (Some(cors), Some(opened)) = (&passage.gate.cors, opened) {
+        if let Some(cors) = &passage.gate.cors {
             cors.open(answer.headers_mut(), opened);
         }
         answer
@@ -190,9 +192,17 @@ impl Passage {
             sent = Box::pin(again).await?;
         }
         let (mut answer, target) = match sent {
-            Sent::Answered(response) => return Ok(response),
+            Sent::Answered(response) => {
+                let idle = self.gate.idle_timeout(&entry.policy);
+                let over = self.gate.shutdown.over();
+                let body = |body: Body| body.idle_timeout(idle).cut_by(over).hold(under_way);
+                return Ok(response.map(body));
+            }
             Sent::Received(answer, target) => (answer, target),
         };
+        let idle = self.gate.idle_timeout(&entry.policy);
+        let body = mem::take(answer.body_mut()).idle_timeout(idle);
+        *answer.body_mut() = body.cut_by(self.gate.shutdown.over());
         let upstream = match (websocket, answer.status()) {
             (Some(websocket), StatusCode::SWITCHING_PROTOCOLS) => {
                 let upstream = websocket::of_upstream(answer.extensions_mut())?;
@@ -211,12 +221,10 @@ impl Passage {
             answer = Box::pin(answer::redact(answer, &used)).await?;
         }
         let mut answer = answer::clean(answer, policy, used, rewrite, &self.gate.via)?;
-        let idle_timeout = self.gate.idle_timeout(policy);
         match upstream {
             None => {
-                let over = self.gate.shutdown.over();
                 let body = mem::take(answer.body_mut());
-                *answer.body_mut() = body.idle_timeout(idle_timeout).cut_by(over).hold(under_way);
+                *answer.body_mut() = body.hold(under_way);
                 Ok(answer)
             }
             Some((websocket, upstream)) => {
@@ -224,7 +232,7 @@ impl Passage {
                     expires_at,
                     clock: self.gate.clock.clone(),
                     shutdown: self.gate.shutdown.clone(),
-                    idle_timeout,
+                    idle_timeout: self.gate.idle_timeout(policy),
                 };
                 websocket.splice(answer, upstream, until, under_way, self.request_id)
             }
@@ -270,6 +278,9 @@ impl Passage {
         self.by_host = route.by_host;
         self.entry = registry.get(&route.service).cloned();
         route::keep_authority(&mut parts.headers, &asked);
+        if self.version >= Version::HTTP_2 {
+            route::join_cookies(&mut parts.headers);
+        }
         route::check_credentials(parts, registry)?;
         request::extract(registry, self.entry.as_deref(), parts)
     }

@@ -10,7 +10,7 @@ use http::{
     Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, Version,
     header::{
         CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-        SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+        SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
     },
     request::Parts,
 };
@@ -140,8 +140,8 @@ impl Until {
                 if left.is_zero() {
                     break;
                 }
-                // No longer than what every timer can hold.
-                tokio::time::sleep(left.min(Duration::from_secs(24 * 60 * 60))).await;
+                // A timer does not know of a machine that slept, or of a clock that was set.
+                tokio::time::sleep(left.min(Duration::from_secs(60))).await;
             }
         };
         tokio::select! {
@@ -191,8 +191,13 @@ fn key(parts: &Parts) -> Result<HeaderValue, Reason> {
             .decode(key.as_bytes())
             .is_ok_and(|bytes| bytes.len() == 16)
     };
+    // A body would reach the upstream ahead of its answer, and some take what follows the head for frames.
+    let length = headers.get(CONTENT_LENGTH);
+    let has_body =
+        headers.contains_key(TRANSFER_ENCODING) || length.is_some_and(|length| length != "0");
     let proper = parts.method == Method::GET
         && parts.version == Version::HTTP_11
+        && !has_body
         && lists_any(headers.get_all(CONNECTION).iter(), "upgrade");
     key.filter(|_| proper)
         .filter(sixteen_bytes)

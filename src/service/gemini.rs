@@ -55,7 +55,7 @@ impl Service {
         let place = Place::of(Kind::Header(HeaderName::from_static("x-goog-api-key")));
         let target = Target::known("generativelanguage.googleapis.com", "/");
         Self::known(target, place, key, error, setup)
-            .policy(policy.injects(parameter.clone()))
+            .with_policy(policy.injects(parameter.clone()))
             .accept(parameter)
     }
 }

@@ -29,7 +29,7 @@ use crate::{
 /// let bearer = Service::bearer(target.clone(), key.clone());
 /// let header = Service::header(target.clone(), HeaderName::from_static("x-api-key"), key.clone())?;
 /// let bot = Service::at(target.clone(), Place::path("/bot{key}")?, key.clone());
-/// let read_only = bearer.policy(Policy::new().methods([Method::GET]));
+/// let read_only = bearer.with_policy(Policy::new().methods([Method::GET]));
 ///
 /// // a closure, where a swap is not enough
 /// let signed = Service::from_fn(target, move |mut request, ctx| {
@@ -45,8 +45,9 @@ pub struct Service {
     targets: Vec<Target>,
     accepts: Vec<Place>,
     policy: Policy,
-    inject: Inject,
-    /// One for each place, or those that the closure uses.
+    closure: Option<Closure>,
+    places: Vec<(Place, Credential)>,
+    /// Those of the places and routes, and those that the closure uses.
     keys: Vec<Credential>,
     headers: Vec<(HeaderName, HeaderValue)>,
     routes: Vec<Route>,
@@ -56,11 +57,6 @@ pub struct Service {
 
 type Setup = Box<dyn Fn(&SetupScope<'_>) -> SandboxSetup + Send + Sync>;
 
-enum Inject {
-    Places(Vec<Place>),
-    Closure(Closure),
-}
-
 type Closure =
     Box<dyn Fn(Request<Body>, &Context) -> Result<Outcome, TransformError> + Send + Sync>;
 
@@ -69,6 +65,7 @@ struct Route {
     paths: Vec<PathPattern>,
     target: Target,
     place: Place,
+    key: Credential,
 }
 
 impl Service {
@@ -126,7 +123,7 @@ impl Service {
             }
             _ => vec![place.clone(), Place::bearer()],
         };
-        Self::new(target, accepts, Inject::Places(Vec::new())).also(place, key)
+        Self::new(target, accepts).also(place, key)
     }
 
     /// Lets a closure do what [`ServiceConfig::transform`] does. The closure cannot wait: to read a body or ask a store,
@@ -140,8 +137,9 @@ impl Service {
     where
         F: Fn(Request<Body>, &Context) -> Result<Outcome, TransformError> + Send + Sync + 'static,
     {
-        let inject = Inject::Closure(Box::new(transform));
-        Self::new(target, vec![Place::bearer()], inject)
+        let mut service = Self::new(target, vec![Place::bearer()]);
+        service.closure = Some(Box::new(transform));
+        service
     }
 
     /// An API that is known by name.
@@ -158,13 +156,14 @@ impl Service {
         service
     }
 
-    fn new(target: Target, accepts: Vec<Place>, inject: Inject) -> Self {
+    fn new(target: Target, accepts: Vec<Place>) -> Self {
         Self {
             targets: vec![target.clone()],
             target,
             accepts,
             policy: Policy::new(),
-            inject,
+            closure: None,
+            places: Vec::new(),
             keys: Vec::new(),
             headers: Vec::new(),
             routes: Vec::new(),
@@ -173,13 +172,11 @@ impl Service {
         }
     }
 
-    /// Puts another key into another place, or the same one once more.
+    /// Puts another key into another place, or the same one once more; behind a closure, into what it forwards.
     #[must_use]
     pub fn also(mut self, place: Place, key: Credential) -> Self {
-        if let Inject::Places(places) = &mut self.inject {
-            places.push(place.clone());
-        }
-        self.policy.places.push(place);
+        self.policy.places.push(place.clone());
+        self.places.push((place, key.clone()));
         self.uses(key)
     }
 
@@ -190,13 +187,14 @@ impl Service {
         self
     }
 
-    /// Sends requests to these paths to another target, with the (first) key in `place` instead.
+    /// Sends requests to these paths to another target, with `key` in `place` and nothing else done to them.
     #[must_use]
     pub fn route(
         mut self,
         paths: impl IntoIterator<Item = PathPattern>,
         target: Target,
         place: Place,
+        key: Credential,
     ) -> Self {
         self.targets.push(target.clone());
         self.policy.places.push(place.clone());
@@ -204,8 +202,9 @@ impl Service {
             paths: paths.into_iter().collect(),
             target,
             place,
+            key: key.clone(),
         });
-        self
+        self.uses(key)
     }
 
     /// Sets a header of every request, in place of the caller's: `OpenAI-Organization`, for example.
@@ -230,7 +229,7 @@ impl Service {
     /// Sets which methods, paths and headers pass. Defaults to [`Policy::new`]; an API that is known by name has one of
     /// its own, which this replaces.
     #[must_use]
-    pub fn policy(mut self, policy: Policy) -> Self {
+    pub fn with_policy(mut self, policy: Policy) -> Self {
         let own = std::mem::replace(&mut self.policy, policy).places;
         self.policy.places.extend(own);
         self
@@ -266,19 +265,19 @@ impl ServiceConfig for Service {
         for (name, value) in &self.headers {
             request.headers_mut().insert(name, value.clone());
         }
-        let places = match &self.inject {
-            Inject::Closure(transform) => return transform(request, ctx),
-            Inject::Places(places) => places,
-        };
         let leads = |route: &&Route| route.paths.iter().any(|path| path.matches(ctx.path()));
         if let Some(route) = self.routes.iter().find(leads) {
             ctx.retarget(&mut request, &route.target)?;
-            if let Some(key) = self.keys.first() {
-                key.put(ctx, &mut request, &route.place)?;
-            }
+            route.key.put(ctx, &mut request, &route.place)?;
             return Ok(request.into());
         }
-        for (place, key) in places.iter().zip(&self.keys) {
+        if let Some(transform) = &self.closure {
+            request = match transform(request, ctx)? {
+                Outcome::Forward(request) => request,
+                answered => return Ok(answered),
+            };
+        }
+        for (place, key) in &self.places {
             key.put(ctx, &mut request, place)?;
         }
         Ok(request.into())

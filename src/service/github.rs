@@ -74,7 +74,8 @@ impl Service {
     /// let web = Target::new("https://github.example.com")?;
     /// let rest = Target::new("https://github.example.com/api/v3")?;
     /// let graphql = Target::new("https://github.example.com/api")?;
-    /// let github = Service::github_at(web, rest, key).route(["/graphql".parse()?], graphql, Place::bearer());
+    /// let github = Service::github_at(web, rest, key.clone())
+    ///     .route(["/graphql".parse()?], graphql, Place::bearer(), key);
     /// # Ok::<(), sallygate::ConfigError>(())
     /// ```
     #[must_use]
@@ -96,12 +97,12 @@ impl Service {
         let origin = web.clone();
         let setup = move |scope: &SetupScope<'_>| setup(scope, &origin);
         let git = Place::of(Kind::Basic("x-access-token".into()));
-        Self::known(api, Place::bearer(), key, error, setup)
+        Self::known(api, Place::bearer(), key.clone(), error, setup)
             // Octokit encodes the slashes in names of branches and files.
-            .policy(policy.allow_encoded_slashes())
+            .with_policy(policy.allow_encoded_slashes())
             .accept(Place::of(Kind::Prefixed(AUTHORIZATION, "token ".into())))
             .accept(git.clone())
-            .route(PathPattern::known(&GIT), web, git)
+            .route(PathPattern::known(&GIT), web, git, key)
     }
 }
 

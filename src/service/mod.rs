@@ -6,7 +6,8 @@
 //!
 //! Each knows where it is, where its clients put their key, which paths and methods are its own, how its errors look, and
 //! what a [sandbox needs](crate::proxy::Handle::sandbox_setup). Endpoints that hand out keys or manage the account are
-//! refused; [`Service::policy`] replaces what passes.
+//! refused; [`Service::with_policy`] replaces what passes. [Services and credentials](crate::_documentation::services) has the
+//! details.
 //!
 //! | API | constructor | the token is found in | the key goes into |
 //! | --- | --- | --- | --- |
@@ -15,6 +16,7 @@
 //! | GitHub: REST, GraphQL | [`Service::github`] | Bearer, `Authorization: token`, the password of Basic | Bearer |
 //! | GitHub: git over HTTPS | the same | the same | the password of `x-access-token`, in Basic |
 //! | OpenAI | [`Service::openai`] | Bearer | Bearer |
+//! | S3, R2, MinIO, … | `S3::new`, with the feature `sigv4` | the access key id of a signature or a presigned URL, Bearer | a signature |
 //! | Slack | [`Service::slack`] | Bearer, `?token=` | Bearer |
 //! | Stripe | [`Service::stripe`] | Bearer, the user name of Basic | Bearer |
 //!
@@ -64,6 +66,7 @@ mod error_body;
 mod gemini;
 mod generic;
 mod github;
+pub(crate) mod host_name;
 mod name;
 mod openai;
 mod path_pattern;

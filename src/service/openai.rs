@@ -24,7 +24,8 @@ const REFUSED: [&str; 7] = [
 impl Service {
     /// The OpenAI API.
     ///
-    /// The token is looked for in `Authorization: Bearer`. What is below `/v1` passes, but not what manages the account
+    /// The token is looked for in `Authorization: Bearer` and, of a WebSocket from a browser, in the subprotocol
+    /// `openai-insecure-api-key.…`. What is below `/v1` passes, but not what manages the account
     /// (`/v1/organization`, `/v1/projects`) or hands out short-lived keys (of the Realtime API and ChatKit).
     ///
     /// A key may open several organizations and projects: which one is not the caller's choice. Its
@@ -58,7 +59,11 @@ impl Service {
             |policy, name| policy.injects(Place::of(Kind::Header(HeaderName::from_static(name)))),
         );
         let target = Target::known("api.openai.com", "/");
-        Self::known(target, Place::bearer(), key, error, setup).policy(policy)
+        // Where the Realtime API's clients in browsers put their key.
+        let in_browsers = Place::of(Kind::Subprotocol("openai-insecure-api-key.".into()));
+        Self::known(target, Place::bearer(), key, error, setup)
+            .with_policy(policy)
+            .accept(in_browsers)
     }
 }
 

@@ -63,7 +63,17 @@ impl PathPattern {
             });
             self.could_be(segments)
         };
-        within(path.as_bytes()) || (path.contains('%') && within(&decoded(path.as_bytes())))
+        if within(path.as_bytes()) {
+            return true;
+        }
+        // Parameters go before the slashes are decoded, or after it.
+        let bare = || {
+            let names = path.split('/').map(|segment| segment.split(';').next());
+            names.flatten().collect::<Vec<_>>().join("/")
+        };
+        path.contains('%')
+            && (within(&decoded(path.as_bytes()))
+                || (path.contains(';') && within(&decoded(bare().as_bytes()))))
     }
 
     fn could_be(&self, mut given: impl Iterator<Item = Vec<u8>>) -> bool {

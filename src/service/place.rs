@@ -250,6 +250,10 @@ impl Place {
         }
     }
 
+    pub(super) fn is_in_uri(&self) -> bool {
+        matches!(self.0, Kind::Path(_) | Kind::Query(_))
+    }
+
     /// Whether a query parameter, `name=value` as it was sent, is this place to any server: in whatever case, and also
     /// to those that read `;` as `&`.
     pub(crate) fn is_parameter(&self, parameter: &str) -> bool {

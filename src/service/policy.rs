@@ -120,7 +120,8 @@ impl Policy {
     }
 
     /// Reads the bodies of error answers (4xx and 5xx, 64 KiB at most) and takes the credential out of them: for APIs that
-    /// say which key they refuse. A compressed one is left out. Defaults to passing them on unread.
+    /// say which key they refuse. A compressed one is left out; a longer one is answered with 502. Defaults to passing them on
+    /// unread, unless the credential stands in the URI, which many servers repeat.
     #[must_use]
     pub fn redact_errors(mut self) -> Self {
         self.redact_errors = true;

@@ -8,7 +8,7 @@ use http::{HeaderValue, request::Parts};
 
 use crate::{
     ConfigError, extract,
-    service::{Policy, ServiceConfig, ServiceName},
+    service::{Place, Policy, ServiceConfig, ServiceName},
     upstream::headers,
 };
 
@@ -63,12 +63,17 @@ impl Registry {
                 "its target is not among its targets",
             ));
         }
-        let policy = config.policy().clone();
+        let mut policy = config.policy().clone();
+        // Servers say in errors which URL was wrong.
+        policy.redact_errors |= policy.places.iter().any(Place::is_in_uri);
+        // Who is under way at the one before is under way at this one.
+        let before = self.services.get(&name);
+        let count = before.map(|before| before.count.clone());
         let entry = Entry {
             name: name.clone(),
             config,
             policy,
-            count: Arc::default(),
+            count: count.unwrap_or_default(),
         };
         self.services.insert(name, Arc::new(entry));
         self.index();

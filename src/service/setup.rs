@@ -19,7 +19,7 @@ use crate::service::ServiceName;
 ///     .command(["myapi", "login"]);
 /// assert!(setup.to_shell().starts_with("export MYAPI_BASE_URL='https://gate.example.com/proxy/myapi'\n"));
 /// ```
-#[derive(Clone, Default, Serialize)]
+#[derive(Clone, Default)]
 pub struct SandboxSetup {
     env: BTreeMap<String, String>,
     files: BTreeMap<String, String>,
@@ -28,12 +28,22 @@ pub struct SandboxSetup {
 
 /// For whom a sandbox is set up: see [`ServiceConfig::setup`](crate::ServiceConfig::setup).
 pub struct SetupScope<'a> {
-    pub(crate) service: &'a ServiceName,
-    pub(crate) base: String,
-    pub(crate) token: &'a str,
+    service: &'a ServiceName,
+    base: String,
+    token: &'a str,
 }
 
-impl SetupScope<'_> {
+impl<'a> SetupScope<'a> {
+    /// Creates one by hand, for a test of a service's own set-up.
+    #[must_use]
+    pub fn new(service: &'a ServiceName, base: impl Into<String>, token: &'a str) -> Self {
+        Self {
+            service,
+            base: base.into(),
+            token,
+        }
+    }
+
     /// The name under which the service is called.
     #[must_use]
     pub fn service(&self) -> &ServiceName {
@@ -159,8 +169,19 @@ impl SandboxSetup {
     /// Everything as a JSON object with the members `env`, `files` and `commands`.
     #[must_use]
     pub fn to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Json<'a> {
+            env: &'a BTreeMap<String, String>,
+            files: &'a BTreeMap<String, String>,
+            commands: &'a [Vec<String>],
+        }
+        let all = Json {
+            env: &self.env,
+            files: &self.files,
+            commands: &self.commands,
+        };
         // Maps of text and lists of text: there is nothing in it that JSON could not say.
-        serde_json::to_string_pretty(self).unwrap_or_default()
+        serde_json::to_string_pretty(&all).unwrap_or_default()
     }
 }
 

@@ -11,7 +11,8 @@ impl Service {
     /// The Stripe API.
     ///
     /// The token is looked for in `Authorization: Bearer` and as the user name of Basic (`curl -u token:`). What is below
-    /// `/v1` and `/v2` passes; what hands out short-lived keys (`/v1/ephemeral_keys`, `/v2/iam`) and the store of secrets
+    /// `/v1` and `/v2` passes; what hands out short-lived keys (`/v1/ephemeral_keys`, `/v1/account_sessions`, `/v1/customer_sessions`,
+    /// `/v1/terminal/connection_tokens`, `/v2/iam`) and the store of secrets
     /// (`/v1/apps/secrets`) do not. A platform's key acts for its connected accounts, too: `Stripe-Account` passes.
     ///
     /// Files are uploaded to another host: add `Service::stripe(key).with_target(Target::new("https://files.stripe.com")?)`
@@ -40,11 +41,18 @@ impl Service {
         let policy = Policy::known(
             [Method::GET, Method::HEAD, Method::POST, Method::DELETE],
             &["/v1/**", "/v2/**"],
-            &["/v1/apps/secrets/**", "/v1/ephemeral_keys/**", "/v2/iam/**"],
+            &[
+                "/v1/account_sessions/**",
+                "/v1/apps/secrets/**",
+                "/v1/customer_sessions/**",
+                "/v1/ephemeral_keys/**",
+                "/v1/terminal/connection_tokens/**",
+                "/v2/iam/**",
+            ],
         );
         let target = Target::known("api.stripe.com", "/");
         Self::known(target, Place::bearer(), key, error, setup)
-            .policy(policy)
+            .with_policy(policy)
             .accept(Place::basic_user())
     }
 }

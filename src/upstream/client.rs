@@ -24,7 +24,11 @@ use tower::{BoxError, Service};
 use crate::{
     Body, ConfigError,
     body::Watch,
-    upstream::{error::TimedOut, stream::Stream},
+    upstream::{
+        error::TimedOut,
+        pools::{Place, Pool, Pools},
+        stream::Stream,
+    },
 };
 
 /// The default outbound service: HTTP/1.1 and HTTP/2 over a pool of connections, TLS by rustls.
@@ -52,14 +56,12 @@ pub struct Client {
 
 struct Inner {
     settings: Settings,
-    pool: Pool,
+    any: Pools,
     /// For WebSockets, which begin in HTTP/1.1.
-    http1: OnceLock<Pool>,
+    http1: OnceLock<Pools>,
     /// For servers that speak HTTP/2 without being asked.
-    http2: OnceLock<Pool>,
+    http2: OnceLock<Pools>,
 }
-
-type Pool = legacy::Client<Connector, Body>;
 
 /// In the extensions of a request: its service's own time-out.
 #[derive(Debug, Clone, Copy)]
@@ -124,7 +126,8 @@ impl Client {
         self.with(|settings| settings.idle_timeout = timeout)
     }
 
-    /// Keeps at most this many unused connections to each origin. Defaults to 1,024.
+    /// Keeps at most this many unused connections to each origin, for each hundred requests that were under way at a time.
+    /// Defaults to 1,024.
     #[must_use]
     pub fn max_idle_per_host(self, connections: usize) -> Self {
         self.with(|settings| settings.max_idle = connections)
@@ -186,11 +189,10 @@ impl Client {
     }
 
     fn of(settings: Settings) -> Self {
-        let pool = settings.pool(Versions::Any);
         Self {
             inner: Arc::new(Inner {
+                any: settings.pools(Versions::Any),
                 settings,
-                pool,
                 http1: OnceLock::new(),
                 http2: OnceLock::new(),
             }),
@@ -198,7 +200,11 @@ impl Client {
     }
 }
 
-const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// How much of an answer may come over HTTP/2 before the caller takes it.
+const WINDOW: u32 = 1 << 20;
+
+/// Longer than anything that is waited for, and no sum with it overflows.
+pub(crate) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Default for Client {
     fn default() -> Self {
@@ -213,17 +219,22 @@ impl fmt::Debug for Client {
 }
 
 impl Inner {
-    fn pool(&self, versions: Versions) -> &Pool {
-        let pool = || self.settings.pool(versions);
+    fn pools(&self, versions: Versions) -> &Pools {
+        let pools = || self.settings.pools(versions);
         match versions {
-            Versions::Any => &self.pool,
-            Versions::Http1 => self.http1.get_or_init(pool),
-            Versions::Http2 => self.http2.get_or_init(pool),
+            Versions::Any => &self.any,
+            Versions::Http1 => self.http1.get_or_init(pools),
+            Versions::Http2 => self.http2.get_or_init(pools),
         }
     }
 }
 
 impl Settings {
+    fn pools(&self, versions: Versions) -> Pools {
+        let settings = self.clone();
+        Pools::new(move || settings.pool(versions))
+    }
+
     fn pool(&self, versions: Versions) -> Pool {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
@@ -239,6 +250,10 @@ impl Settings {
         };
         legacy::Client::builder(TokioExecutor::new())
             .http2_only(versions == Versions::Http2)
+            .http2_initial_stream_window_size(WINDOW)
+            // A caller that does not read fills its own stream's window. One for all would soon be full of what such
+            // callers leave, and nothing would come for anybody else.
+            .http2_initial_connection_window_size(i32::MAX.unsigned_abs())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(self.idle_timeout)
@@ -292,9 +307,11 @@ impl Service<Request<Body>> for Client {
             Some(ResponseTimeout(timeout)) => timeout.min(YEAR),
             None => self.inner.settings.response_timeout,
         };
+        let place = self.inner.pools(versions).enter();
         ResponseFuture {
             watch: request.body().watch(),
-            response: self.inner.pool(versions).request(request),
+            response: place.pool().request(request),
+            place: Some(place),
             timer: tokio::time::sleep(timeout),
             timeout,
         }
@@ -310,6 +327,7 @@ pin_project! {
         timer: Sleep,
         timeout: Duration,
         watch: Option<Arc<Watch>>,
+        place: Option<Place>,
     }
 }
 
@@ -320,7 +338,10 @@ impl Future for ResponseFuture {
         let mut this = self.project();
         if let Poll::Ready(answer) = this.response.poll(cx) {
             return Poll::Ready(match answer {
-                Ok(answer) => Ok(answer.map(Body::new)),
+                Ok(answer) => {
+                    let place = this.place.take();
+                    Ok(answer.map(|body| Body::new(body).hold(Box::new(place))))
+                }
                 Err(error) => Err(error.into()),
             });
         }
@@ -342,7 +363,7 @@ impl fmt::Debug for ResponseFuture {
 
 /// TCP and TLS under one time-out: hyper-util's own covers TCP alone.
 #[derive(Clone)]
-struct Connector {
+pub(super) struct Connector {
     https: HttpsConnector<HttpConnector>,
     timeout: Duration,
 }

@@ -47,6 +47,7 @@ impl Rewrite<'_> {
     fn reference(&self, value: &HeaderValue) -> Option<HeaderValue> {
         let text = value.to_str().ok().filter(|text| is_plain(text))?;
         match self.through_proxy(text) {
+            Some(through) if leads_to_a_host(&through) => None,
             Some(through) => HeaderValue::try_from(through).ok(),
             None => Some(value.clone()),
         }
@@ -64,13 +65,14 @@ impl Rewrite<'_> {
             if !is_plain(reference) {
                 return None;
             }
+            let through = self.through_proxy(reference);
+            let through = through.as_deref().unwrap_or(reference);
+            if leads_to_a_host(through) {
+                return None;
+            }
             rewritten.push_str(before);
             rewritten.push('<');
-            rewritten.push_str(
-                self.through_proxy(reference)
-                    .as_deref()
-                    .unwrap_or(reference),
-            );
+            rewritten.push_str(through);
             rewritten.push('>');
             rest = after;
         }
@@ -108,9 +110,14 @@ impl Rewrite<'_> {
     }
 }
 
+/// A path whose first segment is empty is no path, once nothing stands before it.
+fn leads_to_a_host(reference: &str) -> bool {
+    reference.starts_with("//")
+}
+
 /// Whether every client reads a reference in the same way, and none climbs out of the service's paths with it.
 fn is_plain(reference: &str) -> bool {
-    if reference.contains(['\t', '\\']) || reference.starts_with("//") {
+    if reference.contains(['\t', '\\']) || leads_to_a_host(reference) {
         return false;
     }
     let whole = reference.split(['?', '#']).next().unwrap_or_default();

@@ -32,7 +32,15 @@
 //! read in two ways. `Cache-Control` becomes `private`; `X-Content-Type-Options: nosniff` is added, and
 //! `Content-Security-Policy: sandbox` for HTML, SVG and other XML.
 //!
-//! A service may let headers through by name, except those of the connection: [`Policy`](crate::Policy).
+//! A service may let headers through by name, except those of the connection: [`Policy`](crate::Policy). What a browser is
+//! told of [CORS](crate::proxy::Cors) is the proxy's own.
+//!
+//! # Connections
+//!
+//! Over TLS, HTTP/2 is spoken where the server offers it, else HTTP/1.1; to an `http://` target HTTP/1.1, or HTTP/2 if the
+//! target says so ([`Target::http2_prior_knowledge`](crate::Target::http2_prior_knowledge)). A WebSocket begins in HTTP/1.1
+//! and has its connection to itself. One whose answer could be read in two ways is cut, so that no other request gets
+//! the rest of it.
 
 mod client;
 mod error;
@@ -40,6 +48,7 @@ mod frames;
 pub(crate) mod headers;
 mod location;
 pub(crate) mod path;
+mod pools;
 mod splice;
 mod stream;
 
@@ -50,5 +59,9 @@ pub use self::{
 };
 
 pub(crate) use self::{
-    client::ResponseTimeout, frames::Close, location::Rewrite, splice::Splice, stream::CameOver,
+    client::{ResponseTimeout, YEAR},
+    frames::Close,
+    location::Rewrite,
+    splice::Splice,
+    stream::CameOver,
 };

@@ -2,7 +2,7 @@ from probe import env, raised, report
 from slack_sdk import WebClient
 from slack_sdk.version import __version__
 
-client = WebClient(token=env("SLACK_BOT_TOKEN"), base_url=env("SLACK_BASE_URL"))
+client = WebClient(token=env("SLACK_BOT_TOKEN"), base_url=env("SLACK_API_URL"))
 
 
 def status(error):
@@ -13,7 +13,7 @@ def code(error):
     return error.response["error"]
 
 
-refused = WebClient(token=env("BAD_KEY"), base_url=env("SLACK_BASE_URL"))
+refused = WebClient(token=env("BAD_KEY"), base_url=env("SLACK_API_URL"))
 down = WebClient(token=env("SLACK_BOT_TOKEN"), base_url=env("DOWN_URL"))
 pages = client.conversations_list(limit=1)
 report(

@@ -6,7 +6,7 @@ def at(key, base, **more):
     return stripe.StripeClient(key, base_addresses={"api": base}, **more)
 
 
-client = at(env("STRIPE_API_KEY"), env("STRIPE_BASE_URL"))
+client = at(env("STRIPE_API_KEY"), env("STRIPE_API_BASE"))
 customer = {"email": "ada@example.com", "metadata": {"plan": "gold & more"}}
 once = {"idempotency_key": "order-7"}
 
@@ -19,7 +19,7 @@ def param(error):
     return error.param
 
 
-refused = at(env("BAD_KEY"), env("STRIPE_BASE_URL"))
+refused = at(env("BAD_KEY"), env("STRIPE_API_BASE"))
 down = at(env("STRIPE_API_KEY"), env("DOWN_URL"), max_network_retries=0)
 report(
     version=stripe.VERSION,

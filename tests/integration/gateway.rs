@@ -5,6 +5,7 @@ mod clients;
 mod command_line;
 mod endpoint;
 mod env;
+mod limits;
 #[cfg(target_os = "linux")]
 mod memory;
 mod oauth;
@@ -12,11 +13,14 @@ mod places;
 mod presets;
 pub(crate) mod process;
 mod refusals;
+mod reload;
 #[cfg_attr(not(feature = "sigv4"), path = "gateway/no_s3.rs")]
 mod s3;
 mod service_refusals;
 mod source_refusals;
 mod sources;
+mod stopping;
+mod traffic;
 
 use std::time::Duration;
 

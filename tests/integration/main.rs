@@ -25,5 +25,6 @@ mod services;
 mod status;
 mod streaming;
 mod tokens;
+mod traffic;
 mod websocket;
 mod wire;

@@ -1,5 +1,5 @@
 use super::{encoding, refusal::Refusal};
-use crate::{ConfigError, TransformError};
+use crate::TransformError;
 
 /// The bucket or object that a request is about.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,33 +56,6 @@ pub(super) fn is_bucket(name: &str) -> bool {
         && !name.contains("..")
 }
 
-/// The domain below which callers put buckets in front.
-#[derive(Debug, Clone)]
-pub(super) struct Domain(Box<str>);
-
-impl Domain {
-    pub(super) fn new(name: &str) -> Result<Self, ConfigError> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-        if name.is_empty() || !name.bytes().all(plain) || name.starts_with('.') {
-            return Err(ConfigError::Target(
-                "a domain is a host name, without a port",
-            ));
-        }
-        Ok(Self(name.to_ascii_lowercase().into()))
-    }
-
-    /// The bucket that stands before the domain in a host.
-    pub(super) fn bucket(&self, host: &str) -> Option<String> {
-        let name = host
-            .split(':')
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        let before = name.strip_suffix(&*self.0)?.strip_suffix('.')?;
-        (!before.is_empty()).then(|| before.to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,27 +86,6 @@ mod tests {
             "/a..b/k",
         ] {
             assert!(Address::in_path(path).is_err(), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_bucket_stands_before_the_domain() {
-        let domain = Domain::new("Gate.example.com").unwrap();
-        assert_eq!(
-            domain.bucket("reports.gate.EXAMPLE.com:8443").unwrap(),
-            "reports"
-        );
-        assert_eq!(domain.bucket("a.b.gate.example.com").unwrap(), "a.b");
-        for host in [
-            "gate.example.com",
-            ".gate.example.com",
-            "xgate.example.com",
-            "other.test",
-        ] {
-            assert_eq!(domain.bucket(host), None, "{host}");
-        }
-        for wrong in ["", ".a", "a:80", "a/b", "*.a"] {
-            assert!(Domain::new(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -24,18 +24,17 @@ use http::{
 };
 
 use self::{
-    address::{Address, Domain},
-    presigned::Presigned,
-    query::Query,
-    reach::Reach,
-    refusal::Refusal,
+    address::Address, presigned::Presigned, query::Query, reach::Reach, refusal::Refusal,
     sign::Signing,
 };
 use crate::{
     Body, ConfigError, Context, Credential, Outcome, Place, Policy, ServiceConfig, Target,
     TransformError,
     proxy::Rejection,
-    service::{ErrorBody, SandboxSetup, SetupScope, concat},
+    service::{
+        ErrorBody, SandboxSetup, SetupScope, concat,
+        host_name::{self, HostName},
+    },
 };
 
 /// S3, and whatever speaks like it: R2, MinIO, Ceph, …
@@ -81,7 +80,7 @@ pub struct S3 {
     region: String,
     key: Credential,
     reach: Reach,
-    domain: Option<Domain>,
+    domain: Option<HostName>,
     policy: Policy,
 }
 
@@ -132,7 +131,7 @@ impl S3 {
     /// Answers 403 for any other bucket, be it of a copy source. Defaults to all that the key may use.
     ///
     /// Of these buckets, objects are the caller's to read, write and delete, as far as the key may; settings it may only
-    /// read, because some of them lead to other buckets.
+    /// read, because some of them lead to other buckets. It cannot make or delete the buckets themselves.
     ///
     /// # Errors
     ///
@@ -166,7 +165,8 @@ impl S3 {
     ///
     /// When it is not a host name.
     pub fn virtual_hosts(mut self, domain: &str) -> Result<Self, ConfigError> {
-        self.domain = Some(Domain::new(domain)?);
+        let domain = HostName::parse(domain).ok_or(ConfigError::Host("not a host name"))?;
+        self.domain = Some(domain);
         Ok(self)
     }
 
@@ -193,9 +193,10 @@ impl S3 {
         let domain = self.domain.as_ref();
         let bucket = domain
             .zip(ctx.host())
-            .and_then(|(domain, host)| domain.bucket(host));
+            .and_then(|(domain, host)| domain.before(host_name::plain(host)));
         match bucket {
-            Some(bucket) => Address::in_host(&bucket, ctx.path()),
+            // Clients write host names as they like.
+            Some(bucket) => Address::in_host(&bucket.to_ascii_lowercase(), ctx.path()),
             None => Address::in_path(ctx.path()),
         }
     }

@@ -153,7 +153,10 @@ impl Reach {
                 headers.insert(COPY_SOURCE, value.map_err(|_| denied())?);
             }
         }
-        if self.is_limited() && headers.keys().any(names_another) {
+        if self.is_limited()
+            && (headers.keys().any(names_another)
+                || headers.iter().any(|(name, value)| opens(name, value)))
+        {
             return Err(denied());
         }
         Ok(())
@@ -202,12 +205,18 @@ fn names_another(name: &HeaderName) -> bool {
     }
 }
 
-/// A whole bucket is theirs, but not its settings: of these, some name other buckets.
+/// Headers that open an object to others. Clients often say `private`, which is how it is anyway.
+fn opens(name: &HeaderName, value: &HeaderValue) -> bool {
+    name.as_str().starts_with("x-amz-grant-") || (name == "x-amz-acl" && value != "private")
+}
+
+/// A whole bucket is theirs, but not its settings: of these, some name other buckets. Nor is the bucket itself: to make it
+/// again can be to open it, and once it is gone its name is anybody's.
 fn in_bucket(method: &Method, query: &Query) -> bool {
     match *method {
         Method::GET | Method::HEAD => true,
         Method::POST => query.has("delete"),
-        _ => only(query, &[]),
+        _ => false,
     }
 }
 

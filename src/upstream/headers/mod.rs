@@ -74,21 +74,23 @@ pub(crate) fn check_passable(names: &[HeaderName]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// The fields that `Connection` names, which end at this hop.
+/// The fields that `Connection` names, which end at this hop; no more than there are headers.
 fn connection_options(headers: &HeaderMap) -> HashSet<HeaderName> {
-    let usual = |option: &[u8]| {
-        option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
-    };
-    headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|option| !usual(option))
-        .filter_map(|option| HeaderName::from_bytes(option).ok())
-        // However long the list, no more are kept than there are headers.
-        .filter(|name| headers.contains_key(name))
-        .collect()
+    let mut named = HashSet::new();
+    for value in headers.get_all(CONNECTION) {
+        for option in value.as_bytes().split(|byte| *byte == b',') {
+            let option = option.trim_ascii();
+            if option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close") {
+                continue;
+            }
+            if let Ok(name) = HeaderName::from_bytes(option)
+                && headers.contains_key(&name)
+            {
+                named.insert(name);
+            }
+        }
+    }
+    named
 }
 
 /// Whether a comma-separated list has this item, parameters aside.

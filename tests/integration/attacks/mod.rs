@@ -3,4 +3,10 @@
 mod answer;
 mod caller;
 mod credential;
+mod hosts;
+#[cfg(feature = "sigv4")]
+mod s3;
+mod services;
+mod sources;
 mod token;
+mod websocket;

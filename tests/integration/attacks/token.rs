@@ -89,7 +89,7 @@ async fn a_header_let_through_shows_no_token_in_basic_or_percent_encoding_either
     let config = Service::query(stack.target(), "key", stack.key.clone())
         .unwrap()
         .accept(Place::basic("").unwrap())
-        .policy(policy);
+        .with_policy(policy);
     stack
         .upstream
         .accept(Slot::Query("key").show(&stack.secret_key));

@@ -11,8 +11,8 @@ use crate::{gateway::process::Site, support::Slot};
 
 fn table(name: &str, api: SocketAddr) -> String {
     format!(
-        "[services.{name}]\ntarget = \"http://{api}\"\nallow_plaintext = true\n\
-         inject = {{ header = \"x-api-key\" }}\ncredential = {{ env = \"MY_API_KEY\" }}\n"
+        "[services.{name}]\npreset = \"anthropic\"\ntarget = \"http://{api}\"\nallow_plaintext = true\n\
+         credential = {{ env = \"MY_API_KEY\" }}\n"
     )
 }
 
@@ -98,11 +98,8 @@ async fn the_anthropic_sdk_for_python_works() {
     let slot = Slot::Header("x-api-key");
     let api = Api::start(&site, slot, (401, REFUSAL), answer).await;
     let stage = Stage::up(site, table, api.server.addr).await;
-    let mut script = stage.python(&python, "with_anthropic.py");
-    script
-        .env("ANTHROPIC_BASE_URL", stage.base())
-        .env("ANTHROPIC_API_KEY", &stage.token)
-        .env("ACKNOWLEDGE", api.acknowledge_url());
+    let mut script = stage.python(&python, "with_anthropic.py", "ANTHROPIC_BASE_URL");
+    script.env("ACKNOWLEDGE", api.acknowledge_url());
     let facts = stage.facts(&mut script).await;
     let matrix = Matrix::of(
         &APIS,

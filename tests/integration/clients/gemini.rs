@@ -11,8 +11,8 @@ use crate::{gateway::process::Site, support::Slot};
 
 fn table(name: &str, api: SocketAddr) -> String {
     format!(
-        "[services.{name}]\ntarget = \"http://{api}\"\nallow_plaintext = true\n\
-         inject = {{ header = \"x-goog-api-key\" }}\ncredential = {{ env = \"MY_API_KEY\" }}\n"
+        "[services.{name}]\npreset = \"gemini\"\ntarget = \"http://{api}\"\nallow_plaintext = true\n\
+         credential = {{ env = \"MY_API_KEY\" }}\n"
     )
 }
 
@@ -67,11 +67,8 @@ async fn the_google_genai_sdk_for_python_works() {
     let slot = Slot::Header("x-goog-api-key");
     let api = Api::start(&site, slot, (400, REFUSAL), answer).await;
     let stage = Stage::up(site, table, api.server.addr).await;
-    let mut script = stage.python(&python, "with_genai.py");
-    script
-        .env("GOOGLE_GEMINI_BASE_URL", stage.base())
-        .env("GEMINI_API_KEY", &stage.token)
-        .env("ACKNOWLEDGE", api.acknowledge_url());
+    let mut script = stage.python(&python, "with_genai.py", "GOOGLE_GEMINI_BASE_URL");
+    script.env("ACKNOWLEDGE", api.acknowledge_url());
     let facts = stage.facts(&mut script).await;
     let matrix = Matrix::of(
         &APIS,

@@ -15,39 +15,39 @@ use crate::{gateway::process::Site, support::program};
 
 const FILES: usize = 5_000;
 const MIB: usize = 1 << 20;
-const REPOSITORY: &str = "https://github.com/acme/site.git";
 
 fn table(name: &str, api: SocketAddr) -> String {
-    // git asks for a URL of its own.
-    let name = if name == "api" { "github" } else { name };
     format!(
-        "[services.{name}]\ntarget = \"http://{api}\"\nallow_plaintext = true\n\
-         inject = {{ basic = \"x-access-token\" }}\ncredential = {{ env = \"MY_API_KEY\" }}\n"
+        "[services.{name}]\npreset = \"github\"\ntarget = \"http://{api}\"\nallow_plaintext = true\n\
+         credential = {{ env = \"MY_API_KEY\" }}\nweb = \"http://{api}\"\n"
     )
 }
 
-/// A user of git, told once where the gateway is and which token it takes.
+/// A user of git in a sandbox.
 struct User<'s> {
     stage: &'s Stage,
     config: PathBuf,
 }
 
 impl<'s> User<'s> {
-    async fn new(stage: &'s Stage, name: &str, service: &str, token: &str) -> Self {
+    /// `commands` are of the set-up of a sandbox.
+    async fn new(stage: &'s Stage, name: &str, commands: &[Vec<String>]) -> Self {
         let config = stage.site.folder.join(format!("{name}.gitconfig"));
         let user = Self { stage, config };
-        let base = format!("{}/proxy/{service}/", stage.gateway.url);
-        let header = format!("Authorization: Bearer {token}");
+        assert!(!commands.is_empty());
+        for command in commands {
+            let words: Vec<_> = command.iter().map(String::as_str).collect();
+            assert_eq!(words[0], "git");
+            user.git(&words[1..]).await;
+        }
         for (key, value) in [
-            (format!("url.{base}.insteadOf"), "https://github.com/"),
-            (format!("http.{base}.extraheader"), &header),
-            ("user.name".into(), "Ada"),
-            ("user.email".into(), "ada@example.com"),
+            ("user.name", "Ada"),
+            ("user.email", "ada@example.com"),
             // Nothing in the background that outlives the test.
-            ("gc.auto".into(), "0"),
-            ("maintenance.auto".into(), "false"),
+            ("gc.auto", "0"),
+            ("maintenance.auto", "false"),
         ] {
-            user.git(&["config", "--global", &key, value]).await;
+            user.git(&["config", "--global", key, value]).await;
         }
         user
     }
@@ -167,11 +167,14 @@ async fn git_works() {
     let origin = Origin::new(&site.folder.join("srv"));
     let server = GitServer::start(&site, &site.folder.join("srv")).await;
     let stage = Stage::up(site, table, server.server.addr).await;
-    let user = User::new(&stage, "user", "github", &stage.token).await;
+    let user = User::new(&stage, "user", stage.commands()).await;
+    // Where it would be without the gateway.
+    let repository = format!("http://{}/acme/site.git", server.server.addr);
+    let repository = repository.as_str();
     eprintln!("{}", user.git(&["--version"]).await);
     let matrix = Matrix::of(&GIT, "git", OF_THE_SYSTEM);
 
-    user.git(&["clone", "--quiet", REPOSITORY, "full"]).await;
+    user.git(&["clone", "--quiet", repository, "full"]).await;
     let listed = user.git(&["-C", "full", "ls-files"]).await;
     assert_eq!(listed.lines().count(), FILES);
     assert_eq!(
@@ -181,7 +184,7 @@ async fn git_works() {
     assert_eq!(user.git(&["-C", "full", "status", "--porcelain"]).await, "");
     matrix.report("clone of 5,000 files");
 
-    user.git(&["clone", "--quiet", "--depth", "1", REPOSITORY, "shallow"])
+    user.git(&["clone", "--quiet", "--depth", "1", repository, "shallow"])
         .await;
     let count = ["-C", "shallow", "rev-list", "--count", "HEAD"];
     assert_eq!(user.git(&count).await, "1");
@@ -249,8 +252,12 @@ async fn git_works() {
     matrix.report("push of 32 MiB");
 
     let arrived = server.calls().len();
-    let stranger = User::new(&stage, "stranger", "github", &stage.bad_token()).await;
-    let mut clone = stranger.command(&["clone", REPOSITORY, "refused"]);
+    let mut commands = stage.commands().to_vec();
+    for word in commands.iter_mut().flatten() {
+        *word = word.replace(&stage.token, &stage.bad_token());
+    }
+    let stranger = User::new(&stage, "stranger", &commands).await;
+    let mut clone = stranger.command(&["clone", repository, "refused"]);
     let output = stage.run(clone.env("GIT_CURL_VERBOSE", "1")).await;
     let complaint = said(&output);
     assert!(!output.status.success(), "{complaint}");
@@ -261,8 +268,12 @@ async fn git_works() {
     assert!(complaint.contains("could not read Username"), "{complaint}");
     matrix.report("refused token");
 
-    let lost = User::new(&stage, "lost", "down", &stage.token).await;
-    let complaint = lost.fails(&["clone", REPOSITORY, "lost"]).await;
+    let lost = User::new(&stage, "lost", stage.commands_of_down()).await;
+    let down = lost
+        .git(&["config", "--get-regexp", "insteadof", "^http"])
+        .await;
+    let down = format!("{}acme/site.git", down.rsplit(' ').next().unwrap());
+    let complaint = lost.fails(&["clone", &down, "lost"]).await;
     assert!(
         complaint.contains("The requested URL returned error: 502"),
         "{complaint}"

@@ -71,7 +71,25 @@ pub(crate) const S3: Group = Group {
     ],
 };
 
-const GROUPS: [&Group; 3] = [&APIS, &GIT, &S3];
+pub(crate) const SOCKETS: Group = Group {
+    title: "Sockets and browsers",
+    clients: &["Chromium", "websockets (Python)", "ws (Node)"],
+    features: &[
+        "echo",
+        "subprotocol",
+        "token among the subprotocols",
+        "compression",
+        "message of 4 MiB",
+        "ping and pong",
+        "close codes",
+        "refused token",
+        "API unreachable",
+        "fetch from an allowed origin",
+        "fetch from another origin is refused",
+    ],
+};
+
+const GROUPS: [&Group; 4] = [&APIS, &GIT, &S3, &SOCKETS];
 
 /// The version of a client that comes with the machine: any that the tests meet.
 pub(crate) const OF_THE_SYSTEM: &str = "any";
@@ -79,10 +97,10 @@ pub(crate) const OF_THE_SYSTEM: &str = "any";
 const HEAD: &str = "\
 # Clients
 
-Unmodified clients, as real processes, through the gateway example. All they are told is a base URL and a key, and the
-key is the caller's token; the server behind the gateway refuses everything but the real credential and never sees the
-token. \"yes\" stands for a test that passes, nothing for what the client does not do or was not asked to, and \"any\" for
-the version that the system brings.
+Unmodified clients, as real processes, through the gateway example. All they are told is what `gateway FILE env` prints:
+base URLs and a key, and the key is the caller's token. The server behind the gateway refuses everything but the real
+credential and never sees the token. \"yes\" stands for a test that passes, nothing for what the client does not do or was
+not asked to, and \"any\" for the version that the system brings.
 
 The tests compare this page with what they saw. `SALLYGATE_WRITE_DOCS=1 cargo test --test integration clients` writes
 it anew.

@@ -2,6 +2,7 @@
 
 mod anthropic;
 mod api;
+mod browser;
 mod gemini;
 mod git;
 mod git_server;
@@ -9,5 +10,6 @@ pub(crate) mod matrix;
 mod openai;
 mod server;
 mod slack;
+mod sockets;
 mod stage;
 mod stripe;

@@ -11,8 +11,8 @@ use crate::{gateway::process::Site, support::Slot};
 
 fn table(name: &str, api: SocketAddr) -> String {
     format!(
-        "[services.{name}]\ntarget = \"http://{api}/api\"\nallow_plaintext = true\n\
-         inject = \"bearer\"\ncredential = {{ env = \"MY_API_KEY\" }}\n"
+        "[services.{name}]\npreset = \"slack\"\ntarget = \"http://{api}/api\"\nallow_plaintext = true\n\
+         credential = {{ env = \"MY_API_KEY\" }}\n"
     )
 }
 
@@ -47,11 +47,7 @@ async fn the_slack_sdk_for_python_works() {
     let site = Site::new().await;
     let api = Api::start(&site, Slot::Bearer, (200, REFUSAL), answer).await;
     let stage = Stage::up(site, table, api.server.addr).await;
-    let mut script = stage.python(&python, "with_slack.py");
-    script
-        .env("SLACK_BASE_URL", stage.base() + "/")
-        .env("SLACK_BOT_TOKEN", &stage.token)
-        .env("DOWN_URL", stage.base_of_down() + "/");
+    let mut script = stage.python(&python, "with_slack.py", "SLACK_API_URL");
     let facts = stage.facts(&mut script).await;
     let matrix = Matrix::of(
         &APIS,

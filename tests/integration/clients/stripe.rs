@@ -11,8 +11,8 @@ use crate::{gateway::process::Site, support::Slot};
 
 fn table(name: &str, api: SocketAddr) -> String {
     format!(
-        "[services.{name}]\ntarget = \"http://{api}\"\nallow_plaintext = true\n\
-         inject = \"bearer\"\ncredential = {{ env = \"MY_API_KEY\" }}\n"
+        "[services.{name}]\npreset = \"stripe\"\ntarget = \"http://{api}\"\nallow_plaintext = true\n\
+         credential = {{ env = \"MY_API_KEY\" }}\n"
     )
 }
 
@@ -54,10 +54,7 @@ async fn the_stripe_sdk_for_python_works() {
     let site = Site::new().await;
     let api = Api::start(&site, Slot::Bearer, (401, REFUSAL), answer).await;
     let stage = Stage::up(site, table, api.server.addr).await;
-    let mut script = stage.python(&python, "with_stripe.py");
-    script
-        .env("STRIPE_BASE_URL", stage.base())
-        .env("STRIPE_API_KEY", &stage.token);
+    let mut script = stage.python(&python, "with_stripe.py", "STRIPE_API_BASE");
     let facts = stage.facts(&mut script).await;
     let matrix = Matrix::of(&APIS, "stripe (Python)", facts["version"].as_str().unwrap());
 

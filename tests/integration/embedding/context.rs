@@ -43,7 +43,7 @@ async fn paths_may_lead_to_another_target_with_the_key_in_another_place() {
     let slot = Slot::Query("key").show(&stack.secret_key);
     stack.other.accept(slot);
     let paths = ["/upload/**".parse().unwrap()];
-    let service = stack.svc().route(paths, uploads, place);
+    let service = stack.svc().route(paths, uploads, place, stack.key.clone());
     let front = stack
         .serve(stack.layer_with("svc", service).into_service())
         .await;
@@ -110,7 +110,7 @@ async fn errors_that_name_the_key_are_redacted_where_the_policy_says_so() {
     upstream.accept(Slot::Bearer.show(&pair));
     let target = Target::dangerous_plaintext(&format!("http://{}", upstream.addr)).unwrap();
     let redacted = Service::bearer(target, Credential::new(&pair).unwrap())
-        .policy(Policy::new().redact_errors());
+        .with_policy(Policy::new().redact_errors());
     let layer = stack.layer_with("svc", redacted);
     let front = stack.serve(layer.into_service()).await;
     let token = stack.token();

@@ -235,6 +235,13 @@ impl Gateway {
         drop(said.unwrap());
     }
 
+    /// As above, and that it has said it so often.
+    pub(crate) async fn until_said_times(&self, text: &str, times: usize) {
+        let mut log = self.log.clone();
+        let often = |log: &String| log.matches(text).count() >= times;
+        drop(within(PATIENCE, log.wait_for(often)).await.unwrap());
+    }
+
     /// Waits until nobody is accepted any more.
     pub(crate) async fn until_closed(&self) {
         let refused = async {

@@ -215,7 +215,7 @@ async fn a_service_may_let_headers_through_but_never_a_token_in_them() {
     .map(HeaderName::from_static);
     let config = stack
         .svc()
-        .policy(Policy::new().pass_request_headers(names).unwrap());
+        .with_policy(Policy::new().pass_request_headers(names).unwrap());
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;

@@ -122,7 +122,7 @@ async fn a_service_may_let_headers_through() {
     let names = ["set-cookie", "x-accel-buffering"].map(HeaderName::from_static);
     let config = stack
         .svc()
-        .policy(Policy::new().pass_response_headers(names).unwrap());
+        .with_policy(Policy::new().pass_response_headers(names).unwrap());
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;

@@ -12,7 +12,7 @@ async fn a_parameter_in_the_keys_place_is_replaced_however_it_is_spelled() {
         key.put(ctx, &mut request, &Place::query("key")?)?;
         Ok(request.into())
     })
-    .policy(Policy::new().injects(Place::query("key").unwrap()));
+    .with_policy(Policy::new().injects(Place::query("key").unwrap()));
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;
@@ -79,7 +79,9 @@ async fn the_token_in_the_keys_parameter_is_swapped_for_the_key() {
 #[tokio::test]
 async fn encoded_slashes_pass_byte_for_byte_where_the_service_takes_them() {
     let stack = Stack::new().await;
-    let config = stack.svc().policy(Policy::new().allow_encoded_slashes());
+    let config = stack
+        .svc()
+        .with_policy(Policy::new().allow_encoded_slashes());
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;
@@ -121,7 +123,7 @@ async fn policies_on_methods_and_paths_see_the_bytes_that_are_sent() {
     let policy = Policy::new()
         .methods([http::Method::GET, http::Method::HEAD])
         .paths(["/repos/acme/**".parse().unwrap(), "/user".parse().unwrap()]);
-    let config = stack.svc().policy(policy);
+    let config = stack.svc().with_policy(policy);
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;

@@ -45,6 +45,23 @@ async fn other_buckets_are_out_of_reach() {
     ] {
         is_refused(&rig, "PUT", "/reports/b", &[("x-amz-copy-source", source)]).await;
     }
+    // What would open an object to others.
+    let grants = [
+        ("x-amz-acl", "public-read"),
+        ("x-amz-acl", "PRIVATE, public-read"),
+        (
+            "x-amz-grant-read",
+            "uri=http://acs.amazonaws.com/groups/global/AllUsers",
+        ),
+    ];
+    for grant in grants {
+        is_refused(&rig, "PUT", "/reports/b", &[grant]).await;
+    }
+    let private = rig
+        .call("PUT", "/reports/b")
+        .header("x-amz-acl", "private")
+        .body("b");
+    assert_eq!(private.send().await.status, 200);
     // Settings that could lead to another bucket.
     for path in [
         "/reports?replication",

@@ -54,11 +54,16 @@ async fn provoke(stack: &Stack, make: Make, case: &str) -> Answer {
         "unreachable" => (service.with_target(dead()), "GET", "/v1", ""),
         "forbidden" => {
             let none = Policy::new().paths(["/none".parse().unwrap()]);
-            (service.policy(none), "GET", "/v1", "")
+            (service.with_policy(none), "GET", "/v1", "")
         }
-        "method" => (service.policy(Policy::new().methods([])), "GET", "/v1", ""),
+        "method" => (
+            service.with_policy(Policy::new().methods([])),
+            "GET",
+            "/v1",
+            "",
+        ),
         _ => (
-            service.policy(Policy::new().body_bytes(4)),
+            service.with_policy(Policy::new().body_bytes(4)),
             "POST",
             "/v1",
             "12345",

@@ -245,6 +245,7 @@ async fn all_of_it_may_be_on_one_host() {
         ["/graphql".parse().unwrap()],
         below("/api"),
         sallygate::Place::bearer(),
+        stack.key.clone(),
     );
     let front = stack
         .serve(stack.layer_with("github", service).into_service())

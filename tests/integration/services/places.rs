@@ -1,8 +1,8 @@
 use http::{HeaderName, header::AUTHORIZATION};
-use sallygate::{Place, Policy, Service};
+use sallygate::{Credential, Place, Policy, Service};
 
 use super::basic;
-use crate::support::{Answer, Front, Recorded, Slot, Stack};
+use crate::support::{Answer, Front, Recorded, Reply, Slot, Stack};
 
 /// A service `api` with a key in some place; its target has the base path `/v1`.
 pub(super) struct Gate {
@@ -200,7 +200,7 @@ async fn in_a_cookie() {
     let gate = Gate::with("\r\ncookie: lang=de; session=COOKED\r\n", |stack| {
         let place = Place::cookie("session").unwrap();
         let cookies = Policy::new().pass_request_headers([http::header::COOKIE]);
-        Service::at(stack.target(), place, stack.key.clone()).policy(cookies.unwrap())
+        Service::at(stack.target(), place, stack.key.clone()).with_policy(cookies.unwrap())
     })
     .await;
     let bearer = field("authorization", "Bearer TOKEN");
@@ -298,7 +298,7 @@ async fn a_policy_sees_the_path_without_the_key() {
     let gate = Gate::with(" /v1/botKEY/getMe ", |stack| {
         let place = Place::path("/bot{key}").unwrap();
         let policy = Policy::new().paths(["/bot/getMe".parse().unwrap()]);
-        Service::at(stack.target(), place, stack.key.clone()).policy(policy)
+        Service::at(stack.target(), place, stack.key.clone()).with_policy(policy)
     })
     .await;
     gate.passes("/botTOKEN/getMe", &[]).await;
@@ -306,4 +306,31 @@ async fn a_policy_sees_the_path_without_the_key() {
         let refused = gate.refuses(path, &[]).await;
         assert_eq!(refused, (403, "PROXY_FORBIDDEN".into()), "{path}");
     }
+}
+
+#[tokio::test]
+async fn an_error_that_repeats_the_url_does_not_show_the_key_in_it() {
+    let stack = Stack::answering(|request| {
+        let path = request.line().split(' ').nth(1).unwrap();
+        Reply::response("404 Not Found", format!("Cannot GET {path}"))
+    })
+    .await;
+    let place = Place::path("/bot{key}").unwrap();
+    // Without a character that a path would escape.
+    let plain = stack.secret_key.replace(['/', '+'], "x");
+    stack.upstream.accept(format!("/v1/bot{plain}/getMe"));
+    let key = Credential::new(plain).unwrap();
+    let service = Service::at(stack.target(), place, key);
+    let front = stack
+        .serve(stack.layer_with("bot", service).into_service())
+        .await;
+    let token = stack.token();
+    let answer = front
+        .get(&format!("/proxy/bot/bot{token}/getMe"), "unused")
+        .send()
+        .await;
+    assert_eq!(
+        (answer.status, answer.text()),
+        (404, "Cannot GET /v1/bot[redacted]/getMe")
+    );
 }

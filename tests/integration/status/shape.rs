@@ -219,7 +219,7 @@ async fn requests_that_are_too_large() {
 async fn a_service_may_take_less_than_the_proxy() {
     let stack = Stack::new().await;
     let token = stack.token();
-    let config = stack.svc().policy(Policy::new().body_bytes(4));
+    let config = stack.svc().with_policy(Policy::new().body_bytes(4));
     let layer = stack
         .layer_with("small", config)
         .service("svc", stack.svc())

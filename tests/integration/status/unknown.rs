@@ -16,7 +16,7 @@ async fn without_a_token_services_cannot_be_told_from_nothing() {
     let stack = Stack::new().await;
     let git = Service::basic(stack.target(), "x", stack.key.clone())
         .unwrap()
-        .policy(
+        .with_policy(
             Policy::new()
                 .basic_challenge("git")
                 .unwrap()

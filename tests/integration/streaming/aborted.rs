@@ -121,7 +121,7 @@ async fn a_body_over_the_limit_is_cut_off_and_the_upstream_request_with_it() {
     ] {
         let stack = Stack::new().await;
         let layer = if by_service {
-            let config = stack.svc().policy(Policy::new().body_bytes(10));
+            let config = stack.svc().with_policy(Policy::new().body_bytes(10));
             stack.layer_with("svc", config)
         } else {
             let limits = Limits::new().body_bytes(10);

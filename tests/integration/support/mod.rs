@@ -13,7 +13,7 @@ pub(crate) use self::{
     secure::{Authority, Secure},
     stack::Stack,
     upstream::{Recorded, Reply, Upstream, within},
-    wire::Front,
+    wire::{Front, Wire},
 };
 
 use std::{path::PathBuf, process::Command, time::Duration};

@@ -154,6 +154,11 @@ impl Wire {
         let _ = self.stream.write_all(bytes.as_ref()).await;
     }
 
+    /// Sends bytes, for callers who care whether they arrive.
+    pub(crate) async fn send_all(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.stream.write_all(bytes.as_ref()).await
+    }
+
     /// Reads the next response, past any 1xx.
     pub(crate) async fn answer(&mut self) -> Answer {
         self.read_answer(false).await

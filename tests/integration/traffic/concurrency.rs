@@ -1,0 +1,177 @@
+//! How many requests may be under way, and when a place is free again.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use sallygate::{Policy, proxy::Limits};
+use tokio::sync::Semaphore;
+
+use super::{
+    faulty::{Peer, fault},
+    outcomes,
+    scene::{SHORT, Scene, Terms, is_served, told},
+};
+use crate::support::{Answer, PATIENCE, Wire, within};
+
+const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
+/// A scene in which answers begin, and end once they are let.
+struct Full {
+    scene: Scene,
+    let_go: Arc<Semaphore>,
+}
+
+impl Full {
+    async fn new(terms: Terms) -> Self {
+        let let_go = Arc::new(Semaphore::new(0));
+        let wait = let_go.clone();
+        let act = move |mut peer: Peer| {
+            let wait = wait.clone();
+            async move {
+                peer.write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello")
+                    .await;
+                tokio::select! {
+                    permit = wait.acquire() => permit.unwrap().forget(),
+                    () = peer.closed() => return None,
+                }
+                peer.write("world").await;
+                Some(peer)
+            }
+        };
+        let scene = Scene::with(terms, fault(act)).await;
+        Self { scene, let_go }
+    }
+
+    /// A request whose answer has begun.
+    async fn begin(&self, token: &str) -> (Wire, Answer) {
+        let mut wire = self.scene.front.connect().await;
+        wire.send(self.scene.front.get("/proxy/svc/fault", token).bytes())
+            .await;
+        let mut answer = wire.head().await;
+        assert_eq!(answer.status, 200);
+        assert!(wire.read_body(&mut answer).await);
+        (wire, answer)
+    }
+
+    async fn get(&self, token: &str) -> Answer {
+        let request = self.scene.front.get("/proxy/svc/good", token);
+        // Boxed, like others here: what the futures of many requests hold is too much for a stack.
+        Box::pin(request.send()).await
+    }
+
+    /// Waits until there is a place again.
+    async fn until_free(&self, token: &str) {
+        within(PATIENCE, async {
+            while self.get(token).await.status != 200 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+/// Each request keeps its place until its body ends; one that is broken off gives it back as well.
+async fn places_are_taken_and_given_back(terms: Terms, name: &'static str, refused: (u16, &str)) {
+    let full = Full::new(terms).await;
+    let token = &full.scene.token;
+    let (mut first, mut answer) = Box::pin(full.begin(token)).await;
+    let (second, _) = Box::pin(full.begin(token)).await;
+
+    let mut wire = full.scene.front.connect().await;
+    let good = full.scene.front.get("/proxy/svc/good", token).bytes();
+    wire.send(&good).await;
+    let refusal = wire.answer().await;
+    assert_eq!((refusal.status, refusal.code().as_str()), refused, "{name}");
+    assert_eq!(refusal.header("retry-after"), Some("1"));
+
+    let other = full.scene.stack.token();
+    let status = if refused.0 == 429 { 200 } else { 503 };
+    assert_eq!(full.get(&other).await.status, status, "another sandbox");
+
+    // One is answered to its end, on the same connection on which the next is refused or served.
+    full.let_go.add_permits(1);
+    while first.read_body(&mut answer).await {}
+    assert_eq!((answer.text(), answer.complete), ("helloworld", true));
+    Box::pin(full.until_free(token)).await;
+    let stays = Box::pin(is_served(&mut wire, &good, "good")).await;
+    let told = told(&refusal);
+    let _ = full.scene.reasons();
+    assert_eq!(full.get(token).await.status, 200);
+
+    // The place is free again, and taken once more.
+    let (third, _) = Box::pin(full.begin(token)).await;
+    assert_eq!(full.get(token).await.status, refused.0);
+    let reason = full.scene.reasons();
+    outcomes::report(name, &told, &reason, stays, None);
+
+    // Those who leave give their places back.
+    drop(second);
+    Box::pin(full.until_free(token)).await;
+    let (fourth, _) = Box::pin(full.begin(token)).await;
+    assert_eq!(full.get(token).await.status, refused.0);
+    drop((third, fourth));
+    Box::pin(full.until_free(token)).await;
+    let both = (
+        Box::pin(full.begin(token)).await,
+        Box::pin(full.begin(token)).await,
+    );
+    assert_eq!(full.get(token).await.status, refused.0);
+    drop(both);
+    Box::pin(full.until_free(token)).await;
+    full.scene.faulty.show(&full.scene.stack.oracle);
+}
+
+#[tokio::test]
+async fn a_sandbox_has_so_many_places() {
+    let terms = Terms {
+        limits: Limits::new().concurrent_per_sandbox(TWO),
+        ..Terms::default()
+    };
+    let name = "the sandbox has too many requests under way";
+    let refused = (429, "PROXY_RATE_LIMITED");
+    Box::pin(places_are_taken_and_given_back(terms, name, refused)).await;
+}
+
+#[tokio::test]
+async fn a_service_has_so_many_places() {
+    let terms = Terms {
+        policy: Policy::new().concurrent(TWO),
+        ..Terms::default()
+    };
+    let name = "the service has too many requests under way";
+    let refused = (503, "PROXY_STATE_UNAVAILABLE");
+    Box::pin(places_are_taken_and_given_back(terms, name, refused)).await;
+}
+
+/// A place that faults took away for good would be missed by the thirtieth.
+#[tokio::test]
+async fn no_fault_keeps_a_place() {
+    let terms = Terms {
+        policy: Policy::new().concurrent(TWO).idle_timeout(SHORT),
+        limits: Limits::new().concurrent_per_sandbox(TWO),
+        ..Terms::default()
+    };
+    let act = fault(async |mut peer: Peer| {
+        let number = peer.read.len() + usize::from(peer.stream.peer_addr().unwrap().port());
+        match number % 3 {
+            0 => return None,
+            1 => peer.write("nonsense\r\n\r\n").await,
+            _ => {
+                peer.write("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello")
+                    .await
+            }
+        }
+        None
+    });
+    let scene = Scene::with(terms, act).await;
+    for _ in 0..30 {
+        let answer = scene
+            .front
+            .get("/proxy/svc/fault", &scene.token)
+            .send()
+            .await;
+        assert!(matches!(answer.status, 200 | 502), "{}", answer.status);
+    }
+    scene.stays_good("after thirty faults").await;
+    let limited = scene.reasons();
+    assert!(!limited.contains("too many"), "{limited}");
+}

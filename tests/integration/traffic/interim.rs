@@ -1,0 +1,157 @@
+//! Answers before the answer (RFC 9110 §15.2).
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use sallygate::Client;
+
+use super::{
+    faulty::{Faulty, Seen, fault},
+    scene::{SHORT, Scene, Terms},
+};
+use crate::{
+    gateway::process::{Gateway, Site},
+    support::PATIENCE,
+};
+
+const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n";
+
+#[tokio::test]
+async fn interim_answers_stop_at_the_proxy() {
+    let answer = format!(
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n{HINTS}\
+         HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx-own: 1\r\n\r\nhello"
+    );
+    let scene = Scene::answering(answer, false).await;
+    let mut wire = scene.front.connect().await;
+    wire.send(scene.front.get("/proxy/svc/fault", &scene.token).bytes())
+        .await;
+    let head = wire.raw_head().await;
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(
+        head.contains("x-own: 1\r\n") && !head.contains("preload"),
+        "{head}"
+    );
+    scene.stays_good("interim").await;
+    assert_eq!(scene.faulty.seen.connections(), 1);
+}
+
+#[tokio::test]
+async fn thousands_of_interim_answers_are_no_harm() {
+    let answer = format!(
+        "{}HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+        HINTS.repeat(5000)
+    );
+    let scene = Scene::answering(answer, false).await;
+    let answer = scene.play("5,000 interim answers, then the answer").await;
+    assert_eq!((answer.status, answer.text()), (200, "hello"));
+}
+
+/// The bytes that keep coming are no answer: the time-out counts on.
+#[tokio::test]
+async fn interim_answers_without_end_are_given_up() {
+    let terms = Terms {
+        client: Client::new().response_timeout(SHORT),
+        ..Terms::default()
+    };
+    let flooding = fault(async |mut peer| {
+        peer.flood(HINTS.repeat(100).as_bytes()).await;
+        None
+    });
+    let scene = Scene::with(terms, flooding).await;
+    let answer = scene.play("interim answers without end").await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (504, "PROXY_TARGET_TIMEOUT")
+    );
+}
+
+/// A process of its own, since others use the memory of this one.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn nothing_is_kept_of_interim_answers() {
+    const LIMIT: usize = 16 << 20;
+    let flooded = Arc::new(AtomicUsize::new(0));
+    let count = flooded.clone();
+    let flooding = fault(move |mut peer| {
+        let count = count.clone();
+        async move {
+            let written = peer.flood(HINTS.repeat(100).as_bytes()).await;
+            count.store(written, Ordering::SeqCst);
+            None
+        }
+    });
+    let site = Site::new().await;
+    let faulty = Faulty::new(&site.key, flooding).await;
+    let usual = site.upstream.addr.to_string();
+    let service = site.up().replace(&usual, &faulty.addr.to_string());
+    let mut command = site.command(&site.file(&(service + "response_timeout = \"3s\"\n")));
+    command.env_remove("RUST_LOG");
+    let gateway = site.start_command(command).await;
+    let token = site.token(&["--sandbox", "box-1"]).await;
+    assert_eq!(gateway.get("/proxy/up/good", &token).await.text(), "good");
+    let before = peak(&gateway);
+    let answer = gateway.get("/proxy/up/fault", &token).await;
+    assert_eq!(answer.status, 504);
+    let over = |_: &Seen| flooded.load(Ordering::SeqCst) > 0;
+    faulty.seen.until(PATIENCE, over).await;
+    let grown = peak(&gateway) - before;
+    let flooded = flooded.load(Ordering::SeqCst);
+    eprintln!("{flooded} bytes of interim answers, {grown} bytes of memory");
+    assert!(grown < LIMIT, "{grown} bytes");
+    assert_eq!(gateway.get("/proxy/up/good", &token).await.text(), "good");
+    faulty.show(&site.oracle);
+}
+
+/// The most memory that a process has had, in bytes.
+#[cfg(target_os = "linux")]
+fn peak(gateway: &Gateway) -> usize {
+    let status = format!("/proc/{}/status", gateway.process.id());
+    let status = std::fs::read_to_string(status).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.unwrap().split_whitespace().next().unwrap();
+    kibibytes.parse::<usize>().unwrap() << 10
+}
+
+/// A flood that is never polled for long could keep the time-out from being seen.
+#[tokio::test]
+async fn a_flood_of_one_upstream_leaves_the_others_alone() {
+    let terms = Terms {
+        client: Client::new().response_timeout(Duration::from_secs(2)),
+        ..Terms::default()
+    };
+    let flooding = fault(async |mut peer| {
+        peer.flood(HINTS.repeat(100).as_bytes()).await;
+        None
+    });
+    let scene = Scene::with(terms, flooding).await;
+    let mut flooded = scene.front.connect().await;
+    flooded
+        .send(scene.front.get("/proxy/svc/fault", &scene.token).bytes())
+        .await;
+    scene
+        .faulty
+        .seen
+        .until(Duration::from_secs(5), |seen| seen.connections() == 1)
+        .await;
+    let other = scene.front.get("/proxy/other/a", &scene.token).send().await;
+    assert_eq!(other.text(), "other");
+    assert_eq!(flooded.answer().await.status, 504);
+}
+
+#[tokio::test]
+async fn a_switch_that_was_not_asked_for_is_no_interim_answer() {
+    let switching =
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n";
+    let scene = Scene::answering(switching, false).await;
+    let answer = scene.play("an upgrade that was not asked for").await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (502, "PROXY_TARGET_ERROR")
+    );
+}

@@ -1,0 +1,24 @@
+//! Every kind of traffic, and every kind of failure.
+
+mod bad_answers;
+mod caller;
+mod callers;
+mod concurrency;
+mod cors;
+mod cut_off;
+mod early;
+mod events;
+mod faulty;
+mod flow;
+mod frames;
+mod grpc;
+mod hosts;
+mod http2_cases;
+mod interim;
+mod outcomes;
+mod scene;
+mod semantics;
+mod server;
+mod shutdown;
+mod silence;
+mod versions;
