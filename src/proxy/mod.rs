@@ -64,7 +64,6 @@ mod handle;
 mod hosts;
 mod layer;
 mod limits;
-mod linger;
 mod occupancy;
 mod rejection;
 mod repeat;
@@ -83,5 +82,3 @@ pub use self::{
     limits::Limits,
     rejection::{Reason, Rejection},
 };
-
-pub(crate) use self::linger::{Linger, read_on};

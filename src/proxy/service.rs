@@ -14,11 +14,10 @@ use tower::{BoxError, Service};
 
 use crate::{
     Body, Context, Outcome, ServiceConfig, Target,
-    body::{Held, Watch},
+    body::{Held, Linger, Watch},
     proxy::{
         Reason, answer,
         gate::{Gate, State},
-        linger::Linger,
         occupancy::ServicePlace,
         rejection::Refusal,
         repeat::Spare,

@@ -10,7 +10,7 @@ use http::{HeaderMap, Version, header::EXPECT};
 use http_body_util::BodyExt;
 use tokio::{runtime::Handle, time::timeout};
 
-use crate::Body;
+use super::Body;
 
 /// Whether a body is read on when it is dropped.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ const WHOLE: Duration = Duration::from_secs(30);
 const BYTES: usize = 64 << 20;
 
 impl Linger {
-    pub(super) fn over(version: Version, headers: &HeaderMap) -> Self {
+    pub(crate) fn over(version: Version, headers: &HeaderMap) -> Self {
         if version >= Version::HTTP_2 {
             // A stream can end by itself.
             Self::No
@@ -41,7 +41,7 @@ impl Linger {
     }
 }
 
-pub(crate) fn read_on(mut body: Body) {
+pub(super) fn read_on(mut body: Body) {
     if let Ok(runtime) = Handle::try_current() {
         runtime.spawn(timeout(WHOLE, async move {
             let mut left = BYTES;

@@ -1,33 +1,33 @@
+mod guard;
+mod linger;
+mod recording;
+mod watch;
+
 use std::{
     any::Any,
     fmt,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use sync_wrapper::SyncWrapper;
-use tokio::{
-    runtime::Handle,
-    sync::watch,
-    time::{Instant, Sleep},
-};
+use tokio::sync;
 use tower::BoxError;
 
-use crate::{
-    proxy::{Linger, read_on},
-    service::TransformError,
+use self::{
+    guard::{Cut, Guard, Idle, TooLarge, TrailerRule},
+    linger::read_on,
 };
+use crate::service::TransformError;
+
+pub(crate) use self::{guard::Held, linger::Linger, recording::Recording, watch::Watch};
 
 /// A request or response body: nothing, bytes, or a stream.
 ///
@@ -69,99 +69,6 @@ struct Streamed {
     ended: bool,
     hint: SizeHint,
 }
-
-/// What is watched while a body passes; a body that cannot go wrong has none.
-struct Guard {
-    left: u64,
-    watch: Option<Arc<Watch>>,
-    trailers: Option<TrailerRule>,
-    recording: Option<Recording>,
-    idle: Option<Idle>,
-    cut: Option<Cut>,
-    /// Freed when the body ends, however it ends.
-    held: Option<Held>,
-    linger: Linger,
-}
-
-/// What is held for as long as a body passes: a place among the concurrent requests, for example.
-pub(crate) type Held = Box<dyn Any + Send + Sync>;
-
-/// Gives a body up that does not move.
-struct Idle {
-    timeout: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
-}
-
-/// Breaks a body off when it is told to, waiting or not.
-struct Cut {
-    order: watch::Receiver<bool>,
-    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
-}
-
-/// The body was broken off.
-#[derive(Debug, thiserror::Error)]
-#[error("broken off")]
-struct BrokenOff;
-
-/// The body did not move for too long.
-#[derive(Debug, thiserror::Error)]
-#[error("body did not move")]
-struct Stalled;
-
-/// What has passed of a body, for as long as that is little: to send it again.
-#[derive(Clone)]
-pub(crate) struct Recording(Arc<Mutex<Recorded>>);
-
-struct Recorded {
-    kept: Vec<u8>,
-    /// How much more is kept; `None` once there was too much.
-    left: Option<usize>,
-    complete: bool,
-}
-
-/// What to do with a trailer section: remove fields, in place.
-pub(crate) type TrailerRule = Box<dyn Fn(&mut HeaderMap) + Send + Sync>;
-
-/// How far a request body came, seen by the stage that waits for the answer.
-#[derive(Debug, Default)]
-pub(crate) struct Watch(AtomicU8);
-
-const MOVED: u8 = 1;
-const FAILED: u8 = 2;
-const TOO_LARGE: u8 = 4;
-const STALLED: u8 = 8;
-
-impl Watch {
-    /// Whether anything passed since the last call.
-    pub(crate) fn take_moved(&self) -> bool {
-        self.0.fetch_and(!MOVED, Ordering::Relaxed) & MOVED != 0
-    }
-
-    /// Whether the caller's body broke off or was malformed.
-    pub(crate) fn failed(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & FAILED != 0
-    }
-
-    /// Whether the body went over its limit.
-    pub(crate) fn too_large(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & TOO_LARGE != 0
-    }
-
-    /// Whether the body was given up because it did not move.
-    pub(crate) fn stalled(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & STALLED != 0
-    }
-
-    fn set(&self, bit: u8) {
-        self.0.fetch_or(bit, Ordering::Relaxed);
-    }
-}
-
-/// The body went over its limit.
-#[derive(Debug, thiserror::Error)]
-#[error("body over the limit")]
-struct TooLarge;
 
 impl Body {
     /// Creates an empty body.
@@ -291,7 +198,7 @@ impl Body {
     }
 
     /// Breaks the body off once `order` says so.
-    pub(crate) fn cut_by(mut self, order: watch::Receiver<bool>) -> Self {
+    pub(crate) fn cut_by(mut self, order: sync::watch::Receiver<bool>) -> Self {
         if !self.is_buffered() {
             let guard = self.guard.get_or_insert_with(Guard::unbounded);
             guard.cut = Some(Cut {
@@ -328,11 +235,7 @@ impl Body {
 
     /// Keeps what passes, `limit` bytes at most.
     pub(crate) fn recorded(mut self, limit: usize) -> (Self, Recording) {
-        let recording = Recording(Arc::new(Mutex::new(Recorded {
-            kept: Vec::new(),
-            left: Some(limit),
-            complete: self.is_end_stream(),
-        })));
+        let recording = Recording::new(limit, self.is_end_stream());
         if !self.is_end_stream() {
             let guard = self.guard.get_or_insert_with(Guard::unbounded);
             guard.recording = Some(recording.clone());
@@ -360,158 +263,6 @@ impl Body {
     /// The progress of this body, if it is one that can stall or fail.
     pub(crate) fn watch(&self) -> Option<Arc<Watch>> {
         self.guard.as_ref()?.watch.clone()
-    }
-}
-
-impl Guard {
-    fn unbounded() -> Box<Self> {
-        Box::new(Self {
-            left: u64::MAX,
-            watch: None,
-            trailers: None,
-            recording: None,
-            idle: None,
-            cut: None,
-            held: None,
-            linger: Linger::No,
-        })
-    }
-
-    fn report(&self, bit: u8) {
-        if let Some(watch) = &self.watch {
-            watch.set(bit);
-        }
-        if let (true, Some(recording)) = (bit != MOVED, &self.recording) {
-            recording.give_up();
-        }
-    }
-
-    /// While nothing comes.
-    fn stall(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
-        if self.cut.as_mut().is_some_and(|cut| cut.poll(cx).is_ready()) {
-            self.report(FAILED);
-            return Poll::Ready(BrokenOff.into());
-        }
-        let Some(idle) = &mut self.idle else {
-            return Poll::Pending;
-        };
-        ready!(idle.poll(cx));
-        self.report(STALLED);
-        Poll::Ready(Stalled.into())
-    }
-
-    fn pass(
-        &mut self,
-        frame: Option<Result<Frame<Bytes>, BoxError>>,
-    ) -> Option<Result<Frame<Bytes>, BoxError>> {
-        if let Some(idle) = &mut self.idle {
-            idle.waiting = false;
-        }
-        if self.linger == Linger::OnceAsked {
-            self.linger = Linger::Yes;
-        }
-        if let (Some(cut), Some(_)) = (&self.cut, &frame)
-            && cut.is_ordered()
-        {
-            self.report(FAILED);
-            return Some(Err(BrokenOff.into()));
-        }
-        match frame? {
-            Err(error) => {
-                self.report(FAILED);
-                Some(Err(error))
-            }
-            Ok(mut frame) => {
-                self.report(MOVED);
-                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                let Some(left) = self.left.checked_sub(length) else {
-                    self.report(TOO_LARGE);
-                    return Some(Err(TooLarge.into()));
-                };
-                self.left = left;
-                if let Some(recording) = &self.recording {
-                    recording.keep(&frame);
-                }
-                if let (Some(trailers), Some(rule)) = (frame.trailers_mut(), &self.trailers) {
-                    rule(trailers);
-                }
-                Some(Ok(frame))
-            }
-        }
-    }
-}
-
-impl Cut {
-    /// The order changes once, and there is nothing but yes to change to.
-    fn is_ordered(&self) -> bool {
-        self.order.has_changed().unwrap_or(false)
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let waiting = self.waiting.get_or_insert_with(|| {
-            let mut order = self.order.clone();
-            Box::pin(async move {
-                if order.wait_for(|cut| *cut).await.is_err() {
-                    std::future::pending().await
-                }
-            })
-        });
-        waiting.as_mut().poll(cx)
-    }
-}
-
-impl Idle {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.waiting {
-            let Ok(_runtime) = Handle::try_current() else {
-                // Nothing keeps the time here.
-                return Poll::Pending;
-            };
-            self.waiting = true;
-            match &mut self.timer {
-                Some(timer) => timer.as_mut().reset(Instant::now() + self.timeout),
-                None => self.timer = Some(Box::pin(tokio::time::sleep(self.timeout))),
-            }
-        }
-        match &mut self.timer {
-            Some(timer) => timer.as_mut().poll(cx),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl Recording {
-    fn keep(&self, frame: &Frame<Bytes>) {
-        let mut recorded = self.lock();
-        let left = match (recorded.left, frame.data_ref()) {
-            (Some(left), Some(data)) => left.checked_sub(data.len()),
-            // Trailers are not kept, and nothing is what it was without them.
-            _ => None,
-        };
-        match (left, frame.data_ref()) {
-            // Copied, since a piece of a buffer would keep all of it.
-            (Some(_), Some(data)) => recorded.kept.extend_from_slice(data),
-            _ => recorded.kept = Vec::new(),
-        }
-        recorded.left = left;
-    }
-
-    fn give_up(&self) {
-        self.lock().left = None;
-    }
-
-    fn end(&self) {
-        self.lock().complete = true;
-    }
-
-    /// The body once more, if all of it was kept.
-    pub(crate) fn into_body(self) -> Option<Body> {
-        let recorded = self.lock();
-        (recorded.complete && recorded.left.is_some()).then(|| recorded.kept.clone().into())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Recorded> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
