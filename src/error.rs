@@ -24,6 +24,9 @@ pub enum ConfigError {
     /// A header may not be let through.
     #[error("header: {0}")]
     Header(&'static str),
+    /// An environment variable is not set, or no text. It is named if it looks like one.
+    #[error("environment variable{}: not set", .0.as_deref().map(|name| format!(" {name}")).unwrap_or_default())]
+    Environment(Option<Box<str>>),
     /// A host name that leads to a service cannot be used.
     #[error("host: {0}")]
     Host(&'static str),

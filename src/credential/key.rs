@@ -40,8 +40,10 @@ impl Credential {
     ///
     /// When it is not set, and as for [`new`](Self::new).
     pub fn env(variable: &str) -> Result<Self, ConfigError> {
-        let key = env::var(variable)
-            .map_err(|_| ConfigError::Credential("the environment variable is not set"))?;
+        // A key itself, put where its name should be, is not to be shown.
+        let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        let named = || variable.bytes().all(plain).then(|| variable.into());
+        let key = env::var(variable).map_err(|_| ConfigError::Environment(named()))?;
         Self::new(key)
     }
 

@@ -46,20 +46,29 @@
 //!
 //! ```
 //! use std::{collections::HashMap, time::{Duration, SystemTime}};
-//! use sallygate::{Credential, async_trait, credential::{Secret, Source, SourceError}};
+//! use sallygate::{Credential, JwtVerifier, async_trait, credential::{Secret, Source, SourceError}};
 //!
+//! # async fn ask_the_vault() -> std::io::Result<&'static str> { Ok("sk-live-0123456789") }
 //! struct Vault;
 //!
 //! #[async_trait]
 //! impl Source for Vault {
 //!     async fn fetch(&self, now: SystemTime) -> Result<Secret, SourceError> {
-//!         let key = "sk-live-0123456789"; // ask the vault
+//!         let key = ask_the_vault().await.map_err(|_| SourceError::Unreachable)?; // the old key stays meanwhile
 //!         Ok(Secret::new(key).expires_at(now + Duration::from_secs(600)))
 //!     }
 //! }
 //!
-//! let tenants = HashMap::from([("box-1", Credential::from_source(Vault))]);
-//! let key = Credential::choose(move |ctx| tenants.get(ctx.claims().sandbox_id()).cloned());
+//! // What the tokens say besides: `issuer.issue("box-1").claims(&Tenant { tenant: "acme".into() })`
+//! #[derive(Clone, serde::Serialize, serde::Deserialize)]
+//! struct Tenant {
+//!     tenant: String,
+//! }
+//! let verifier = JwtVerifier::hs256([7; 32])?.claims::<Tenant>();
+//!
+//! let keys = HashMap::from([("acme".to_owned(), Credential::from_source(Vault))]);
+//! let key = Credential::choose(move |ctx| keys.get(&ctx.claims().get::<Tenant>()?.tenant).cloned());
+//! # Ok::<(), sallygate::ConfigError>(())
 //! ```
 
 mod assertion;

@@ -7,7 +7,7 @@ use http_body::Body as HttpBody;
 use tower::BoxError;
 
 use crate::{
-    Body, Policy, TransformError,
+    Body, Context, Policy, TransformError,
     body::Watch,
     proxy::{Reason, websocket::WebSocket},
     service::Used,
@@ -51,7 +51,10 @@ where
 const ERROR: usize = 64 << 10;
 
 /// Takes the credential out of the body of an error, which is read for it.
-pub(super) async fn redact(answer: Response<Body>, used: &Used) -> Result<Response<Body>, Reason> {
+pub(super) async fn redact(
+    answer: Response<Body>,
+    context: &Context,
+) -> Result<Response<Body>, Reason> {
     // That of an answer to HEAD is not there, and what is said of it stays.
     if answer.body().is_end_stream() {
         return Ok(answer);
@@ -63,7 +66,7 @@ pub(super) async fn redact(answer: Response<Body>, used: &Used) -> Result<Respon
         // It cannot be searched as it is.
         Bytes::new()
     } else {
-        used.redact(body)
+        context.redact(body)
     };
     parts.headers.insert(CONTENT_LENGTH, body.len().into());
     Ok(Response::from_parts(parts, body.into()))

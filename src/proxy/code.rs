@@ -1,3 +1,5 @@
+use std::fmt;
+
 use http::StatusCode;
 
 /// What the caller is told: the `code` of the error body.
@@ -134,5 +136,11 @@ impl Code {
                 | Self::TargetError
                 | Self::TargetTimeout
         )
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

@@ -136,6 +136,25 @@ impl Handle {
     /// and what is still streaming after `grace` is broken off. Gives the number of those.
     ///
     /// Stop accepting connections first; then wait for this, and for the server's own graceful shutdown beside it.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use sallygate::proxy::Handle;
+    /// use tokio::{net::TcpListener, signal, sync::oneshot};
+    ///
+    /// async fn run(app: axum::Router, listener: TcpListener, handle: Handle) -> std::io::Result<()> {
+    ///     let (stop, stopped) = oneshot::channel::<()>();
+    ///     let server = axum::serve(listener, app).with_graceful_shutdown(async { drop(stopped.await) });
+    ///     let server = tokio::spawn(async { server.await });
+    ///     signal::ctrl_c().await?;
+    ///     drop(stop);
+    ///     let broken_off = handle.shutdown(Duration::from_secs(30)).await;
+    ///     eprintln!("{broken_off} requests were broken off");
+    ///     server.await?
+    /// }
+    /// ```
     pub async fn shutdown(&self, grace: Duration) -> usize {
         self.shutdown.run(grace).await
     }

@@ -8,54 +8,25 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Version, request::Parts};
+use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tower::{BoxError, Service};
 
 use crate::{
-    Body, Context, Outcome, ServiceConfig, Target,
-    body::{Held, Linger, Watch},
+    Body, Context,
+    body::Linger,
     proxy::{
-        Reason, answer,
-        gate::{Gate, State},
-        occupancy::ServicePlace,
-        rejection::Refusal,
+        Reason,
+        gate::Gate,
+        passage::Passage,
         repeat::Spare,
         request::{self, Found},
-        route,
-        websocket::{self, Until, WebSocket},
+        websocket::{self, WebSocket},
     },
-    service::{Caller, Entry, RequestId},
-    token::{self, Claims},
-    upstream::{ResponseTimeout, Rewrite, headers},
+    service::{Caller, RequestId},
+    token,
+    upstream::headers,
 };
-
-/// One request on its way through, and the snapshot it works on.
-struct Passage {
-    gate: Arc<Gate>,
-    state: Arc<State>,
-    request_id: RequestId,
-    version: Version,
-    entry: Option<Arc<Entry>>,
-    by_host: bool,
-    /// Whether the caller may know that there is such a service.
-    verified: bool,
-    /// As it stands: what the caller sent, what goes out, and nothing while it is elsewhere.
-    request: Request<Body>,
-}
-
-/// What came of a request that was transformed.
-enum Sent<'e> {
-    /// The service answered it.
-    Answered(Response<Body>),
-    Received(Response<Body>, &'e Target),
-}
-
-impl Sent<'_> {
-    fn refuses_key(&self, service: &dyn ServiceConfig) -> bool {
-        matches!(self, Self::Received(answer, _) if service.refuses_key(answer))
-    }
-}
 
 /// Answers a request below the mount. Every failure is a response.
 pub(super) fn serve<C, B>(
@@ -190,179 +161,10 @@ impl Passage {
             );
             sent = Box::pin(again).await?;
         }
-        let (mut answer, target) = match sent {
-            Sent::Answered(response) => {
-                let idle = self.gate.idle_timeout(&entry.policy);
-                let over = self.gate.shutdown.over();
-                let body = |body: Body| body.idle_timeout(idle).cut_by(over).hold(under_way);
-                return Ok(response.map(body));
-            }
-            Sent::Received(answer, target) => (answer, target),
-        };
-        let idle = self.gate.idle_timeout(&entry.policy);
-        let body = mem::take(answer.body_mut()).idle_timeout(idle);
-        *answer.body_mut() = body.cut_by(self.gate.shutdown.over());
-        let upstream = match (websocket, answer.status()) {
-            (Some(websocket), StatusCode::SWITCHING_PROTOCOLS) => {
-                let upstream = websocket::of_upstream(answer.extensions_mut())?;
-                Some((websocket, upstream))
-            }
-            _ => None,
-        };
-        let expires_at = context.claims().expires_at();
-        let rewrite = || Rewrite {
-            target,
-            public: self.gate.public_prefix(&entry.name, self.by_host),
-        };
-        let (policy, used) = (&entry.policy, context.into_used());
-        let failed = answer.status().is_client_error() || answer.status().is_server_error();
-        if policy.redact_errors && failed {
-            answer = Box::pin(answer::redact(answer, &used)).await?;
+        if entry.policy.redact_errors && sent.is_error() {
+            sent = Box::pin(self.redact(sent, &entry, &context)).await?;
         }
-        let mut answer = answer::clean(answer, policy, used, rewrite, &self.gate.via)?;
-        match upstream {
-            None => {
-                let body = mem::take(answer.body_mut());
-                *answer.body_mut() = body.hold(under_way);
-                Ok(answer)
-            }
-            Some((websocket, upstream)) => {
-                let until = Until {
-                    expires_at,
-                    clock: self.gate.clock.clone(),
-                    shutdown: self.gate.shutdown.clone(),
-                    idle_timeout: self.gate.idle_timeout(policy),
-                };
-                websocket.splice(answer, upstream, until, under_way, self.request_id)
-            }
-        }
-    }
-
-    /// One more request under way, if there may be one more.
-    fn enter(&self, claims: &Claims, entry: &Entry) -> Result<Held, Reason> {
-        let under_way = self.gate.shutdown.enter();
-        let sandbox = match self.gate.limits.concurrent_per_sandbox {
-            None => None,
-            Some(limit) => {
-                let place = self.gate.occupancy.enter(claims.sandbox_id(), limit);
-                Some(place.ok_or(Reason::Busy)?)
-            }
-        };
-        let service = match entry.policy.concurrent {
-            None => None,
-            Some(limit) => {
-                let place = ServicePlace::take(&entry.count, limit);
-                Some(place.ok_or(Reason::ServiceBusy)?)
-            }
-        };
-        Ok(Box::new((under_way, sandbox, service)))
-    }
-
-    /// The stages before anybody is known. What they refuse is answered without the service's help.
-    fn open(&mut self) -> Result<Found, Reason> {
-        let (mut parts, body) = mem::take(&mut self.request).into_parts();
-        let found = self.find_token(&mut parts);
-        self.request = Request::from_parts(parts, body);
-        found
-    }
-
-    fn find_token(&mut self, parts: &mut Parts) -> Result<Found, Reason> {
-        let registry = &self.state.registry;
-        route::check_method(parts)?;
-        route::check_headers(parts, &self.gate.limits)?;
-        let asked = mem::take(&mut parts.uri);
-        let route = self.gate.route(&asked, &parts.headers)?;
-        route::check_path(route.rest, asked.query(), registry.encoded_slashes())?;
-        parts.uri = route.uri(asked.query())?;
-        self.by_host = route.by_host;
-        self.entry = registry.get(&route.service).cloned();
-        route::keep_authority(&mut parts.headers, &asked);
-        if self.version >= Version::HTTP_2 {
-            route::join_cookies(&mut parts.headers);
-        }
-        route::check_credentials(parts, registry)?;
-        request::extract(registry, self.entry.as_deref(), parts)
-    }
-
-    /// From `transform` to the head of an answer.
-    async fn send<'e, C, B>(
-        &mut self,
-        client: &mut C,
-        entry: &'e Entry,
-        context: &Context,
-        websocket: Option<&WebSocket>,
-        watch: Option<&Watch>,
-    ) -> Result<Sent<'e>, Reason>
-    where
-        C: Service<Request<Body>, Response = Response<B>>,
-        C::Error: Into<BoxError>,
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let request = mem::take(&mut self.request);
-        let transformed = entry.config.transform(request, context).await;
-        match transformed.map_err(Reason::Transform)? {
-            Outcome::Respond(response) => return Ok(Sent::Answered(response)),
-            Outcome::Forward(request) => self.request = request,
-        }
-        let target = request::target_of(&self.request, &*entry.config)?;
-        request::seal(&mut self.request);
-        headers::sign(self.request.headers_mut(), self.version, &self.gate.via);
-        *self.request.version_mut() = target.version();
-        if let Some(timeout) = entry.policy.response_timeout {
-            self.request
-                .extensions_mut()
-                .insert(ResponseTimeout(timeout));
-        }
-        if let Some(websocket) = websocket {
-            websocket.ask(self.request.headers_mut());
-        }
-
-        let ready = poll_fn(|cx| client.poll_ready(cx)).await;
-        ready.map_err(|error| answer::not_sent(error.into(), watch))?;
-        let answer = client.call(mem::take(&mut self.request)).await;
-        let answer = answer.map_err(|error| answer::not_sent(error.into(), watch))?;
-        Ok(Sent::Received(answer::received(answer, websocket)?, target))
-    }
-
-    /// After the upstream refused the key: with another one, if that can be.
-    async fn send_again<'e, C, B>(
-        &mut self,
-        spare: Spare,
-        sent: Sent<'e>,
-        client: &mut C,
-        entry: &'e Entry,
-        context: &Context,
-        websocket: Option<&WebSocket>,
-    ) -> Result<Sent<'e>, Reason>
-    where
-        C: Service<Request<Body>, Response = Response<B>>,
-        C::Error: Into<BoxError>,
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let Some(request) = spare.again(context).await else {
-            return Ok(sent);
-        };
-        self.request = request;
-        self.send(client, entry, context, websocket, None).await
-    }
-
-    fn reject(&self, reason: Reason) -> Response<Body> {
-        // Where it is unclear how the request was framed, the next one on this connection cannot be trusted.
-        let in_doubt = matches!(
-            reason,
-            Reason::Header(_) | Reason::BodyBroken | Reason::BodyTooLarge
-        );
-        let refusal = Refusal {
-            request_id: self.request_id,
-            service: self.entry.as_deref(),
-            verified: self.verified,
-            caller: self.request.headers(),
-            challenges: self.state.registry.challenges(),
-            close: in_doubt && self.version < Version::HTTP_2,
-        };
-        refusal.into_response(reason)
+        self.finish(sent, &entry, context, websocket, under_way)
     }
 }
 

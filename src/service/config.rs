@@ -78,7 +78,10 @@ pub trait ServiceConfig: Send + Sync + 'static {
     /// use sallygate::{proxy::Rejection, service::ErrorBody};
     ///
     /// fn error(rejection: &Rejection) -> Option<ErrorBody> {
-    ///     Some(ErrorBody::json(format!(r#"{{"message":"{}"}}"#, rejection.message())))
+    ///     let (message, code, id) = (rejection.message(), rejection.code(), rejection.request_id());
+    ///     // None of them holds a character that JSON would escape.
+    ///     let body = format!(r#"{{"message":"{message}","code":"{code}","request":"{id}"}}"#);
+    ///     Some(ErrorBody::json(body))
     /// }
     /// ```
     fn error(&self, rejection: &Rejection) -> Option<ErrorBody> {

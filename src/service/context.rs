@@ -197,6 +197,11 @@ impl Context {
         chosen
     }
 
+    /// The text without the credentials that this request was given.
+    pub(crate) fn redact(&self, text: Bytes) -> Bytes {
+        self.used().redact(text)
+    }
+
     /// After the upstream refused what it was sent: whether there is another key to try.
     pub(crate) async fn renew(&self) -> bool {
         let renewable: Vec<_> = self
@@ -232,7 +237,7 @@ impl Used {
     }
 
     /// The text without any of them; nothing, where one still shows in another form.
-    pub(crate) fn redact(&self, text: Bytes) -> Bytes {
+    fn redact(&self, text: Bytes) -> Bytes {
         if !self.shows_in(&text) {
             return text;
         }

@@ -117,6 +117,8 @@ impl SandboxSetup {
     }
 
     /// Everything as commands of a POSIX shell, ready for `eval`.
+    ///
+    /// It is for the shell of a sandbox: files of these names are overwritten, and commands change settings such as git's.
     #[must_use]
     pub fn to_shell(&self) -> String {
         let mut lines = Vec::new();

@@ -8,7 +8,7 @@ use http::{
 
 use crate::{ConfigError, upstream::path};
 
-/// An upstream's origin and base path: `https://host[:port][/path]`.
+/// An upstream's origin and base path: `https://host[:port][/path]`, also for WebSockets.
 ///
 /// Nothing a caller sends can change either: request URIs are put together from a target's own scheme and
 /// authority, never resolved against it. A call to the service itself, with or without a slash after its name, goes

@@ -1,0 +1,98 @@
+use std::{future::poll_fn, mem};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body as HttpBody;
+use tower::{BoxError, Service};
+
+use crate::{
+    Body, Context, Outcome, ServiceConfig, Target,
+    body::Watch,
+    proxy::{Reason, answer, passage::Passage, repeat::Spare, request, websocket::WebSocket},
+    service::Entry,
+    upstream::{ResponseTimeout, headers},
+};
+
+/// What came of a request that was transformed.
+pub(super) enum Sent<'e> {
+    /// The service answered it.
+    Answered(Response<Body>),
+    Received(Response<Body>, &'e Target),
+}
+
+impl Sent<'_> {
+    pub(super) fn is_error(&self) -> bool {
+        let failed = |status: StatusCode| status.is_client_error() || status.is_server_error();
+        matches!(self, Self::Received(answer, _) if failed(answer.status()))
+    }
+
+    pub(super) fn refuses_key(&self, service: &dyn ServiceConfig) -> bool {
+        matches!(self, Self::Received(answer, _) if service.refuses_key(answer))
+    }
+}
+
+impl Passage {
+    /// From `transform` to the head of an answer.
+    pub(super) async fn send<'e, C, B>(
+        &mut self,
+        client: &mut C,
+        entry: &'e Entry,
+        context: &Context,
+        websocket: Option<&WebSocket>,
+        watch: Option<&Watch>,
+    ) -> Result<Sent<'e>, Reason>
+    where
+        C: Service<Request<Body>, Response = Response<B>>,
+        C::Error: Into<BoxError>,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let request = mem::take(&mut self.request);
+        let transformed = entry.config.transform(request, context).await;
+        match transformed.map_err(Reason::Transform)? {
+            Outcome::Respond(response) => return Ok(Sent::Answered(response)),
+            Outcome::Forward(request) => self.request = request,
+        }
+        let target = request::target_of(&self.request, &*entry.config)?;
+        request::seal(&mut self.request);
+        headers::sign(self.request.headers_mut(), self.version, &self.gate.via);
+        *self.request.version_mut() = target.version();
+        if let Some(timeout) = entry.policy.response_timeout {
+            self.request
+                .extensions_mut()
+                .insert(ResponseTimeout(timeout));
+        }
+        if let Some(websocket) = websocket {
+            websocket.ask(self.request.headers_mut());
+        }
+
+        let ready = poll_fn(|cx| client.poll_ready(cx)).await;
+        ready.map_err(|error| answer::not_sent(error.into(), watch))?;
+        let answer = client.call(mem::take(&mut self.request)).await;
+        let answer = answer.map_err(|error| answer::not_sent(error.into(), watch))?;
+        Ok(Sent::Received(answer::received(answer, websocket)?, target))
+    }
+
+    /// After the upstream refused the key: with another one, if that can be.
+    pub(super) async fn send_again<'e, C, B>(
+        &mut self,
+        spare: Spare,
+        sent: Sent<'e>,
+        client: &mut C,
+        entry: &'e Entry,
+        context: &Context,
+        websocket: Option<&WebSocket>,
+    ) -> Result<Sent<'e>, Reason>
+    where
+        C: Service<Request<Body>, Response = Response<B>>,
+        C::Error: Into<BoxError>,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let Some(request) = spare.again(context).await else {
+            return Ok(sent);
+        };
+        self.request = request;
+        self.send(client, entry, context, websocket, None).await
+    }
+}
