@@ -128,18 +128,15 @@ pub(super) fn check_site(parts: &Parts, token: &str, websocket: bool) -> Result<
     {
         return Ok(());
     }
-    let same = |name: &str| match parts.headers.get("sec-fetch-site") {
-        Some(site) => site == "same-origin" || site == "none",
-        None => match parts.headers.get(name) {
-            Some(origin) => is_of(origin, parts.headers.get(HOST)),
-            None => true,
-        },
+    let same = match (
+        parts.headers.get("sec-fetch-site"),
+        parts.headers.get(ORIGIN),
+    ) {
+        (Some(site), _) => site == "same-origin" || site == "none",
+        (None, Some(origin)) => is_of(origin, parts.headers.get(HOST)),
+        (None, None) => true,
     };
-    if same(ORIGIN.as_str()) {
-        Ok(())
-    } else {
-        Err(Reason::CrossSite)
-    }
+    if same { Ok(()) } else { Err(Reason::CrossSite) }
 }
 
 /// Whether an origin is at this host and port.
