@@ -5,6 +5,7 @@ mod clients;
 mod command_line;
 mod endpoint;
 mod env;
+mod held_back;
 mod limits;
 #[cfg(target_os = "linux")]
 mod memory;
@@ -28,8 +29,11 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http_body_util::BodyExt;
 use sallygate::Body;
 
-use self::process::{Site, client};
-use crate::support::{Authority, Secure, Slot, Upstream, within};
+use self::{
+    held_back::begun,
+    process::{Site, client},
+};
+use crate::support::{Authority, Secure, Slot, within};
 
 const TOKEN: &[&str] = &["--sandbox", "box-1"];
 
@@ -150,32 +154,10 @@ async fn why_a_request_is_refused_is_said_on_request_and_in_one_line() {
 
 #[tokio::test]
 async fn a_termination_signal_lets_a_streamed_answer_finish() {
-    let (finish, finished) = tokio::sync::watch::channel(());
-    let site = Site::upon(
-        Upstream::with(move |mut conn| {
-            let mut finished = finished.clone();
-            async move {
-                conn.read_request().await;
-                conn.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
-                    .await;
-                finished.changed().await.unwrap();
-                conn.write(b"4\r\nlast\r\n0\r\n\r\n").await;
-            }
-        })
-        .await,
-    );
+    let (site, finish) = held_back::site().await;
     let mut gateway = site.start(&site.file(&site.up())).await;
     let token = site.token(TOKEN).await;
-    let request = gateway
-        .request("GET", "/proxy/up/slow")
-        .header("authorization", format!("Bearer {token}"));
-    let mut answer = client()
-        .request(request.body(Body::empty()).unwrap())
-        .await
-        .unwrap();
-    assert_eq!(answer.status(), 200);
-    let first = answer.frame().await.unwrap().unwrap().into_data().unwrap();
-    assert_eq!(first, "first");
+    let answer = begun(&gateway, &token).await;
 
     gateway.signal("TERM");
     gateway.until_closed().await;
@@ -192,9 +174,7 @@ async fn an_idle_gateway_stops_at_once() {
     for signal in ["TERM", "INT"] {
         let mut gateway = site.start(&site.file(&site.up())).await;
         let client = client();
-        let request = gateway
-            .request("GET", "/proxy/up/a")
-            .header("authorization", format!("Bearer {token}"));
+        let request = gateway.authorized("GET", "/proxy/up/a", &token);
         let answer = client
             .request(request.body(Body::empty()).unwrap())
             .await

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     api::{Api, Call, Reply},
     matrix::{APIS, Matrix},
-    stage::{Stage, python},
+    stage::{Stage, UNREACHABLE, python, raised},
 };
 use crate::{gateway::process::Site, support::Slot};
 
@@ -135,35 +135,17 @@ async fn the_anthropic_sdk_for_python_works() {
     matrix.report("pages");
 
     let error = &facts["error"];
-    assert_eq!(error["class"], "anthropic.BadRequestError");
-    assert_eq!(
-        (&error["status"], &error["request_id"]),
-        (&json!(400), &json!("req_upstream"))
-    );
-    assert!(
-        error["text"]
-            .as_str()
-            .unwrap()
-            .contains("max_tokens: too many"),
-        "{error}"
-    );
+    let text = "max_tokens: too many";
+    raised(error, "anthropic.BadRequestError", 400, text);
+    assert_eq!(error["request_id"], "req_upstream");
     matrix.report("error of the API");
 
-    let refused = &facts["refused"];
-    assert_eq!(refused["class"], "anthropic.AuthenticationError");
-    assert_eq!(refused["status"], 401);
+    let class = "anthropic.AuthenticationError";
+    raised(&facts["refused"], class, 401, "");
     matrix.report("refused token");
 
-    let down = &facts["down"];
-    assert_eq!(down["class"], "anthropic.InternalServerError");
-    assert_eq!(down["status"], 502);
-    assert!(
-        down["text"]
-            .as_str()
-            .unwrap()
-            .contains("could not be reached"),
-        "{down}"
-    );
+    let class = "anthropic.InternalServerError";
+    raised(&facts["down"], class, 502, UNREACHABLE);
     matrix.report("API unreachable");
 
     // Two of models, and nothing of the two that were to fail.

@@ -14,10 +14,9 @@ use sallygate::Body;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::server::{Server, head};
 use crate::{
     gateway::process::{Site, client},
-    support::{Oracle, Slot},
+    support::{Oracle, Server, Slot},
 };
 
 /// Answers requests that bear the credential, once and in its slot, and refuses all others as the API would.
@@ -91,7 +90,7 @@ impl Api {
             answer,
             refusal,
         });
-        let server = Server::start({
+        let server = Server::answering(None, {
             let shared = shared.clone();
             move |request| shared.clone().respond(request)
         })
@@ -210,4 +209,14 @@ async fn the_api_of_these_tests_refuses_everything_but_the_credential() {
     }
     // The last of them would rightly be taken for a leak.
     api.shared.requests.lock().unwrap().truncate(1);
+}
+
+/// As text, as it was on the wire.
+pub(super) fn head(parts: &Parts) -> String {
+    let mut head = format!("{} {} {:?}\r\n", parts.method, parts.uri, parts.version);
+    for (name, value) in &parts.headers {
+        let value = value.as_bytes().iter().map(|byte| char::from(*byte));
+        head.push_str(&format!("{name}: {}\r\n", value.collect::<String>()));
+    }
+    head + "\r\n"
 }

@@ -11,13 +11,12 @@ use tokio::sync::watch;
 
 use super::{
     matrix::{Matrix, OF_THE_SYSTEM, SOCKETS},
-    server::Server,
     sockets::{SocketServer, judge},
     stage::{PATIENCE, Stage, python, scripts},
 };
 use crate::{
     gateway::process::Site,
-    support::{Reply, Upstream, program, within},
+    support::{Reply, Server, Upstream, program, within},
 };
 
 /// An origin with one page, which is told where to call, and reports.
@@ -32,7 +31,7 @@ impl Origin {
         let told = watch::Sender::new(Value::Null);
         let (reported, report) = watch::channel(Value::Null);
         let (telling, reported) = (told.clone(), Arc::new(reported));
-        let server = Server::start(move |request| {
+        let server = Server::answering(None, move |request| {
             let (told, reported) = (telling.borrow().clone(), reported.clone());
             async move { respond(request, told, &reported).await }
         })

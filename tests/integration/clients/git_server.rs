@@ -18,10 +18,10 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use super::server::{Server, head};
+use super::api::head;
 use crate::{
     gateway::process::Site,
-    support::{Oracle, Slot},
+    support::{Oracle, Server, Slot},
 };
 
 /// How much of a body is kept, to be searched.
@@ -67,7 +67,7 @@ impl GitServer {
             slot: Slot::Basic("x-access-token").show(&site.key),
             calls: Mutex::default(),
         });
-        let server = Server::start({
+        let server = Server::answering(None, {
             let shared = shared.clone();
             move |request| shared.clone().respond(request)
         })

@@ -1,25 +1,12 @@
 //! docs/clients.md: which client was seen to do what, written from a test run and compared with every later one.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    fs,
-    path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::cell::RefCell;
 
-/// One table of the page.
-pub(crate) struct Group {
-    title: &'static str,
-    /// The rows: one test each.
-    clients: &'static [&'static str],
-    /// The columns.
-    features: &'static [&'static str],
-}
+use crate::support::{Page, Table};
 
-pub(crate) const APIS: Group = Group {
+pub(crate) const APIS: Table = Table {
     title: "SDKs",
-    clients: &[
+    rows: &[
         "anthropic (Python)",
         "google-genai (Python)",
         "openai (Node)",
@@ -27,7 +14,7 @@ pub(crate) const APIS: Group = Group {
         "slack_sdk (Python)",
         "stripe (Python)",
     ],
-    features: &[
+    columns: &[
         "plain call",
         "streaming",
         "upload",
@@ -39,10 +26,10 @@ pub(crate) const APIS: Group = Group {
     ],
 };
 
-pub(crate) const GIT: Group = Group {
+pub(crate) const GIT: Table = Table {
     title: "git",
-    clients: &["git"],
-    features: &[
+    rows: &["git"],
+    columns: &[
         "clone of 5,000 files",
         "shallow clone",
         "fetch",
@@ -54,10 +41,10 @@ pub(crate) const GIT: Group = Group {
     ],
 };
 
-pub(crate) const S3: Group = Group {
+pub(crate) const S3: Table = Table {
     title: "S3",
-    clients: &["aws CLI", "boto3", "rclone"],
-    features: &[
+    rows: &["aws CLI", "boto3", "rclone"],
+    columns: &[
         "put",
         "get",
         "list",
@@ -71,10 +58,10 @@ pub(crate) const S3: Group = Group {
     ],
 };
 
-pub(crate) const SOCKETS: Group = Group {
+pub(crate) const SOCKETS: Table = Table {
     title: "Sockets and browsers",
-    clients: &["Chromium", "websockets (Python)", "ws (Node)"],
-    features: &[
+    rows: &["Chromium", "websockets (Python)", "ws (Node)"],
+    columns: &[
         "echo",
         "subprotocol",
         "token among the subprotocols",
@@ -89,7 +76,12 @@ pub(crate) const SOCKETS: Group = Group {
     ],
 };
 
-const GROUPS: [&Group; 4] = [&APIS, &GIT, &S3, &SOCKETS];
+static PAGE: Page = Page {
+    path: "docs/clients.md",
+    head: HEAD,
+    columns: &["Client", "Version"],
+    tables: &[APIS, GIT, S3, SOCKETS],
+};
 
 /// The version of a client that comes with the machine: any that the tests meet.
 pub(crate) const OF_THE_SYSTEM: &str = "any";
@@ -107,41 +99,32 @@ it anew.
 ";
 
 /// A row of the page, as one test fills it. The test makes it once it knows that the client is installed, and reports
-/// each feature that it has seen work. When it is dropped it is compared with the page, or written to it if the
-/// environment variable `SALLYGATE_WRITE_DOCS` is 1.
+/// each feature that it has seen work. The page has it when it is dropped.
 pub(crate) struct Matrix {
-    group: &'static Group,
+    group: &'static Table,
     client: &'static str,
-    row: Mutex<Row>,
-}
-
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Row {
-    version: String,
-    /// In the order of the columns.
-    works: Vec<bool>,
+    /// The version, then what is said of each feature.
+    cells: RefCell<Vec<String>>,
 }
 
 impl Matrix {
     /// `client` is one of the group's.
-    pub(crate) fn of(group: &'static Group, client: &'static str, version: &str) -> Self {
-        assert!(group.clients.contains(&client), "not in the list: {client}");
-        let row = Row {
-            version: version.to_owned(),
-            works: vec![false; group.features.len()],
-        };
+    pub(crate) fn of(group: &'static Table, client: &'static str, version: &str) -> Self {
+        assert!(group.rows.contains(&client), "not in the list: {client}");
+        let mut cells = vec![version.to_owned()];
+        cells.resize(1 + group.columns.len(), String::new());
         Self {
             group,
             client,
-            row: Mutex::new(row),
+            cells: RefCell::new(cells),
         }
     }
 
     /// The client was seen to do this: one of the group's features.
     pub(crate) fn report(&self, feature: &str) {
-        let known = self.group.features.iter().position(|name| *name == feature);
+        let known = self.group.columns.iter().position(|name| *name == feature);
         let known = known.unwrap_or_else(|| panic!("not in the list: {feature}"));
-        self.row.lock().unwrap().works[known] = true;
+        self.cells.borrow_mut()[1 + known] = "yes".to_owned();
     }
 }
 
@@ -150,125 +133,12 @@ impl Drop for Matrix {
         if std::thread::panicking() {
             return;
         }
-        let seen = std::mem::take(self.row.get_mut().unwrap_or_else(PoisonError::into_inner));
-        let (_lock, mut page) = (lock(), Page::read());
-        let key = (self.group.title.to_owned(), self.client.to_owned());
-        if writing() {
-            page.rows.insert(key, seen);
-            fs::write(path(), page.render()).unwrap();
-        } else {
-            assert_eq!(
-                page.rows.get(&key),
-                Some(&seen),
-                "docs/clients.md (left) is not what was seen of {} (right): {ADVICE}",
-                self.client
-            );
-        }
+        let cells: Vec<_> = self.cells.get_mut().iter().map(|cell| &**cell).collect();
+        PAGE.report(self.client, &cells);
     }
 }
-
-const ADVICE: &str = "if that is right, run the tests with SALLYGATE_WRITE_DOCS=1";
 
 #[test]
 fn the_page_is_as_the_tests_write_it_and_has_a_row_for_each_client() {
-    let (_lock, page) = (lock(), Page::read());
-    if writing() {
-        fs::write(path(), page.render()).unwrap();
-        return;
-    }
-    assert!(
-        fs::read_to_string(path()).unwrap() == page.render(),
-        "docs/clients.md was changed by hand: {ADVICE}"
-    );
-    for group in GROUPS {
-        for client in group.clients {
-            let key = (group.title.to_owned(), (*client).to_owned());
-            assert!(page.rows.contains_key(&key), "{client}: {ADVICE}");
-        }
-    }
-}
-
-struct Page {
-    /// By group and client.
-    rows: BTreeMap<(String, String), Row>,
-}
-
-impl Page {
-    /// The rows of the page that are still of a client, with the columns that there still are.
-    fn read() -> Self {
-        let text = fs::read_to_string(path()).unwrap_or_default();
-        let mut rows = BTreeMap::new();
-        for group in GROUPS {
-            let mut lines = text
-                .lines()
-                .skip_while(|line| *line != format!("## {}", group.title))
-                .skip(1)
-                .take_while(|line| !line.starts_with("## "))
-                .filter(|line| line.starts_with('|'))
-                .map(cells);
-            let columns = lines.next().unwrap_or_default();
-            for row in lines.skip(1) {
-                let value = |column: &str| {
-                    let at = columns.iter().position(|name| name == column)?;
-                    row.get(at).cloned()
-                };
-                let client = value("Client").unwrap_or_default();
-                if group.clients.contains(&&*client) {
-                    let works = |feature: &&str| value(feature).as_deref() == Some("yes");
-                    let row = Row {
-                        version: value("Version").unwrap_or_default(),
-                        works: group.features.iter().map(works).collect(),
-                    };
-                    rows.insert((group.title.to_owned(), client), row);
-                }
-            }
-        }
-        Self { rows }
-    }
-
-    fn render(&self) -> String {
-        let mut text = HEAD.to_owned();
-        for group in GROUPS {
-            if group.clients.is_empty() {
-                continue;
-            }
-            let names = group.features.join(" | ");
-            let line = " --- |".repeat(2 + group.features.len());
-            let title = group.title;
-            let _ = write!(
-                text,
-                "\n## {title}\n\n| Client | Version | {names} |\n|{line}\n"
-            );
-            for client in group.clients {
-                let key = (title.to_owned(), (*client).to_owned());
-                if let Some(row) = self.rows.get(&key) {
-                    let _ = write!(text, "| {client} | {} |", row.version);
-                    for works in &row.works {
-                        text += if *works { " yes |" } else { "  |" };
-                    }
-                    text.push('\n');
-                }
-            }
-        }
-        text
-    }
-}
-
-fn cells(line: &str) -> Vec<String> {
-    let inner = line.trim_matches('|');
-    inner.split('|').map(|cell| cell.trim().into()).collect()
-}
-
-fn path() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/clients.md")
-}
-
-fn writing() -> bool {
-    std::env::var_os("SALLYGATE_WRITE_DOCS").is_some_and(|value| value == "1")
-}
-
-/// Tests run side by side and share the page.
-fn lock() -> MutexGuard<'static, ()> {
-    static PAGE: Mutex<()> = Mutex::new(());
-    PAGE.lock().unwrap_or_else(PoisonError::into_inner)
+    PAGE.check();
 }

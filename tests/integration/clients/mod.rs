@@ -8,7 +8,6 @@ mod git;
 mod git_server;
 pub(crate) mod matrix;
 mod openai;
-mod server;
 mod slack;
 mod sockets;
 mod stage;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     api::{Api, Call, Reply},
     matrix::{APIS, Matrix},
-    stage::{Stage, python},
+    stage::{Stage, UNREACHABLE, python, raised},
 };
 use crate::{
     gateway::process::Site,
@@ -127,23 +127,23 @@ async fn works(name: &'static str, prefix: &str, make: impl FnOnce(&Stage) -> Co
     assert_eq!(facts["pages"], json!(["file-1", "file-2"]));
     matrix.report("pages");
 
-    let raised = |fact: &str, class: &str, status: u16, text: &str| {
-        let raised = &facts[fact];
-        assert_eq!(raised["class"], format!("{prefix}{class}"), "{raised}");
-        assert_eq!(raised["status"], status, "{raised}");
-        assert!(raised["text"].as_str().unwrap().contains(text), "{raised}");
-    };
+    let class = |name| format!("{prefix}{name}");
     raised(
-        "error",
-        "NotFoundError",
+        &facts["error"],
+        &class("NotFoundError"),
         404,
         "The model `no-such-model` does not exist",
     );
     assert_eq!(facts["error"]["code"], "model_not_found");
     matrix.report("error of the API");
-    raised("refused", "AuthenticationError", 401, "");
+    raised(&facts["refused"], &class("AuthenticationError"), 401, "");
     matrix.report("refused token");
-    raised("down", "InternalServerError", 502, "could not be reached");
+    raised(
+        &facts["down"],
+        &class("InternalServerError"),
+        502,
+        UNREACHABLE,
+    );
     matrix.report("API unreachable");
 
     // Two of files, and nothing of the two that were to fail.

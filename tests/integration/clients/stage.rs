@@ -5,18 +5,17 @@ use std::{
     env, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
     time::Duration,
 };
 
 use serde::Deserialize;
 use serde_json::Value;
-use socket2::{Domain, Socket, Type};
-use tokio::{task::spawn_blocking, time::timeout};
+use socket2::Socket;
 
 use crate::{
     gateway::process::{Gateway, Site},
-    support::client,
+    support::{client, nowhere, output},
 };
 
 /// How long a client may take: some need seconds to start, and the machine may be busy.
@@ -45,10 +44,7 @@ struct Setup {
 impl Stage {
     /// Starts a gateway with the services `api` and `down`; behind the latter is nothing.
     pub(super) async fn up(site: Site, table: Table, api: SocketAddr) -> Self {
-        let nowhere = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        nowhere.bind(&any.into()).unwrap();
-        let down = nowhere.local_addr().unwrap().as_socket().unwrap();
+        let (nowhere, down) = nowhere();
         let services = [table("api", api), table("down", down)];
         let gateway = site.start(&site.file(&services.concat())).await;
         let [setup, down] = services.map(|service| site.file(&service));
@@ -144,15 +140,7 @@ impl Stage {
 
     /// Runs a client to its end. Nothing that it says shows a secret.
     pub(super) async fn run(&self, command: &mut Command) -> Output {
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let wait = spawn_blocking(move || child.wait_with_output());
-        let output = timeout(PATIENCE, wait).await;
-        let output = output.expect("the client ends in time").unwrap().unwrap();
+        let output = output(command, PATIENCE).await;
         let oracle = &self.site.oracle;
         oracle.saw("output of the client", output.stdout.clone());
         oracle.saw("complaints of the client", output.stderr.clone());
@@ -198,4 +186,14 @@ pub(super) fn said(output: &Output) -> String {
         text(&output.stdout),
         text(&output.stderr)
     )
+}
+
+/// In the text of what a client makes of a service behind which is nothing.
+pub(super) const UNREACHABLE: &str = "could not be reached";
+
+/// What a script says of an exception. `text` is a part of its own.
+pub(super) fn raised(error: &Value, class: &str, status: u16, text: &str) {
+    assert_eq!(error["class"], class, "{error}");
+    assert_eq!(error["status"], status, "{error}");
+    assert!(error["text"].as_str().unwrap().contains(text), "{error}");
 }

@@ -19,8 +19,7 @@ impl Site {
 
 async fn post(gateway: &Gateway, token: &str, length: usize) -> (u16, String) {
     let request = gateway
-        .request("POST", "/proxy/up/a")
-        .header("authorization", format!("Bearer {token}"))
+        .authorized("POST", "/proxy/up/a", token)
         .body(Body::from(vec![b'x'; length]))
         .unwrap();
     let answer = client().request(request).await.unwrap();
@@ -124,19 +123,14 @@ async fn as_many_requests_are_under_way_as_the_file_says() {
         ("", "concurrent = 1\n", 503, "PROXY_STATE_UNAVAILABLE"),
     ] {
         let gateway = site.start(&site.bounded(top, more)).await;
-        let ask = || {
-            let request = gateway
-                .request("GET", "/proxy/up/a")
-                .header("authorization", format!("Bearer {token}"));
-            client().request(request.body(Body::empty()).unwrap())
-        };
-        let first = ask().await.unwrap();
+        let ask = || gateway.begin(gateway.authorized("GET", "/proxy/up/a", &token));
+        let first = ask().await;
         assert_eq!(first.status(), 200, "{top}{more}");
         let answer = gateway.get("/proxy/up/a", &token).await;
         assert_eq!((answer.status, &*answer.code()), (status, code));
         drop(first);
         within(Duration::from_secs(20), async {
-            while ask().await.unwrap().status() != 200 {}
+            while ask().await.status() != 200 {}
         })
         .await;
     }

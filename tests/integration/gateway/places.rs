@@ -206,9 +206,7 @@ async fn methods_and_paths_pass_as_the_file_says() {
         .await;
     let token = site.token(TOKEN).await;
     let ask = async |method: &str, path: &str| {
-        let request = gateway
-            .request(method, path)
-            .header("authorization", format!("Bearer {token}"));
+        let request = gateway.authorized(method, path, &token);
         gateway.send(request).await.status
     };
     assert_eq!(ask("GET", "/proxy/up/items/a").await, 200);

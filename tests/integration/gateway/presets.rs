@@ -131,9 +131,7 @@ async fn rules_of_a_preset_hold_until_the_file_replaces_them() {
     let gateway = site.start(&site.file(&services)).await;
     let token = site.token(TOKEN).await;
     let ask = async |method: &str, path: &str| {
-        let request = gateway
-            .request(method, path)
-            .header("authorization", format!("Bearer {token}"));
+        let request = gateway.authorized(method, path, &token);
         gateway.send(request).await.status
     };
     for (method, path, status) in [

@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use http::Response;
+use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -19,10 +21,10 @@ use sallygate::Body;
 use tokio::{
     sync::watch,
     task::spawn_blocking,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
-use crate::support::{Answer, Oracle, Recorded, Reply, Slot, Upstream, within};
+use crate::support::{self, Answer, Oracle, Recorded, Reply, Slot, Upstream, kill, within};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -215,17 +217,30 @@ impl Gateway {
         http::Request::builder().method(method).uri(uri)
     }
 
+    /// With the token as a bearer.
+    pub(crate) fn authorized(
+        &self,
+        method: &str,
+        target: &str,
+        token: &str,
+    ) -> http::request::Builder {
+        self.request(method, target)
+            .header("authorization", format!("Bearer {token}"))
+    }
+
     pub(crate) async fn get(&self, target: &str, token: &str) -> Answer {
-        let request = self
-            .request("GET", target)
-            .header("authorization", format!("Bearer {token}"));
-        self.send(request).await
+        self.send(self.authorized("GET", target, token)).await
     }
 
     pub(crate) async fn send(&self, request: http::request::Builder) -> Answer {
-        let request = request.body(Body::empty()).unwrap();
-        let response = client().request(request).await.unwrap();
+        let response = self.begin(request).await;
         Answer::of(&self.oracle, response).await
+    }
+
+    /// The answer, with its body to come.
+    pub(crate) async fn begin(&self, request: http::request::Builder) -> Response<Incoming> {
+        let request = request.body(Body::empty()).unwrap();
+        client().request(request).await.unwrap()
     }
 
     /// Waits until it has said this on standard error.
@@ -296,28 +311,9 @@ pub(crate) fn client() -> Client<HttpConnector, Body> {
     Client::builder(TokioExecutor::new()).build_http()
 }
 
-/// Runs a program to its end.
+/// Runs the gateway to its end.
 pub(crate) async fn output(mut command: Command) -> Output {
-    let child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let id = child.id();
-    match timeout(PATIENCE, spawn_blocking(move || child.wait_with_output())).await {
-        Ok(output) => output.unwrap().unwrap(),
-        Err(_) => {
-            kill("KILL", id);
-            panic!("it does not end: {command:?}");
-        }
-    }
-}
-
-fn kill(signal: &str, id: u32) -> ExitStatus {
-    // The shell's own: `kill` as a program is not on every machine.
-    let mut command = Command::new("sh");
-    command.arg("-c").arg(format!("kill -{signal} {id}"));
-    command.status().unwrap()
+    support::output(&mut command, PATIENCE).await
 }
 
 /// Builds the example, in the profile that these tests are built in.

@@ -5,7 +5,8 @@ use sallygate::Body;
 
 use super::{
     TOKEN,
-    process::{Gateway, Site, client},
+    held_back::{self, begun},
+    process::{Gateway, Site},
 };
 use crate::support::{Authority, Secure, Slot, Upstream};
 
@@ -22,34 +23,12 @@ async fn reread(site: &Site, gateway: &Gateway, file: &str, said: &str) {
 
 #[tokio::test]
 async fn services_come_change_and_go_without_a_request_lost() {
-    let (finish, finished) = tokio::sync::watch::channel(());
-    let site = Site::upon(
-        Upstream::with(move |mut conn| {
-            let mut finished = finished.clone();
-            async move {
-                conn.read_request().await;
-                conn.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
-                    .await;
-                finished.changed().await.unwrap();
-                conn.write(b"4\r\nlast\r\n0\r\n\r\n").await;
-                conn.closed().await;
-            }
-        })
-        .await,
-    );
+    let (site, finish) = held_back::site().await;
     let other = Upstream::scripted(|_| crate::support::Reply::ok("moved")).await;
     other.accept(Slot::Bearer.show(&site.key));
     let gateway = site.start(&site.file(&site.up())).await;
     let token = site.token(TOKEN).await;
-    let request = gateway
-        .request("GET", "/proxy/up/slow")
-        .header("authorization", format!("Bearer {token}"));
-    let mut slow = client()
-        .request(request.body(Body::empty()).unwrap())
-        .await
-        .unwrap();
-    let first = slow.frame().await.unwrap().unwrap().into_data().unwrap();
-    assert_eq!(first, "first");
+    let slow = begun(&gateway, &token).await;
     assert_eq!(status(&gateway, "/proxy/new/a", &token).await, 404);
 
     let moved = site

@@ -47,9 +47,8 @@ async fn a_request_to_s3_is_signed_with_the_real_key_within_buckets_and_prefix()
     );
 
     let in_host = gateway
-        .request("GET", "/proxy/s3/acme/b.txt")
-        .header("host", "reports.gate.example.com")
-        .header("authorization", format!("Bearer {token}"));
+        .authorized("GET", "/proxy/s3/acme/b.txt", &token)
+        .header("host", "reports.gate.example.com");
     assert_eq!(gateway.send(in_host).await.status, 200);
     assert_eq!(
         site.upstream.last().line(),

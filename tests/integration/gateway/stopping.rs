@@ -3,51 +3,24 @@
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use sallygate::Body;
 use tokio::io::AsyncReadExt;
 
 use super::{
     TOKEN,
-    process::{Gateway, Site, client},
+    held_back::{self, begun},
+    process::Site,
     traffic::sockets,
 };
 use crate::{
-    support::{Upstream, within},
+    support::within,
     websocket::peer::{GOING_AWAY, Server, ask, exchange, handshake_at, rest},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An API whose answers begin, and do not end before the other side does.
-async fn endless() -> Site {
-    Site::upon(
-        Upstream::with(move |mut conn| async move {
-            conn.read_request().await;
-            conn.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
-                .await;
-            conn.closed().await;
-        })
-        .await,
-    )
-}
-
-async fn begin(gateway: &Gateway, token: &str) -> http::Response<hyper::body::Incoming> {
-    let request = gateway
-        .request("GET", "/proxy/up/endless")
-        .header("authorization", format!("Bearer {token}"));
-    let mut answer = client()
-        .request(request.body(Body::empty()).unwrap())
-        .await
-        .unwrap();
-    assert_eq!(answer.status(), 200);
-    let first = answer.frame().await.unwrap().unwrap().into_data().unwrap();
-    assert_eq!(first, "first");
-    answer
-}
-
 #[tokio::test]
 async fn sockets_are_closed_in_order_and_streams_are_cut_once_the_time_for_it_is_over() {
-    let site = endless().await;
+    let (site, _finish) = held_back::site().await;
     let mut server = Server::switching("").await;
     let services = site.up() + &sockets(&site, &server);
     let file = format!("drain = \"1s\"\n{}", site.file(&services));
@@ -58,7 +31,7 @@ async fn sockets_are_closed_in_order_and_streams_are_cut_once_the_time_for_it_is
     let (_, mut caller) = ask(gateway.address().parse().unwrap(), &request).await;
     let (_, mut upstream) = server.next().await;
     exchange(&mut caller, &mut upstream).await;
-    let stream = begin(&gateway, &token).await;
+    let stream = begun(&gateway, &token).await;
 
     gateway.signal("TERM");
     assert_eq!(rest(&mut caller).await, GOING_AWAY.0);
@@ -74,10 +47,10 @@ async fn sockets_are_closed_in_order_and_streams_are_cut_once_the_time_for_it_is
 
 #[tokio::test]
 async fn a_second_signal_does_not_wait() {
-    let site = endless().await;
+    let (site, _finish) = held_back::site().await;
     let mut gateway = site.start(&site.file(&site.up())).await;
     let token = site.token(TOKEN).await;
-    let stream = begin(&gateway, &token).await;
+    let stream = begun(&gateway, &token).await;
     gateway.signal("TERM");
     gateway.until_closed().await;
     // To read the file again is not to stop.

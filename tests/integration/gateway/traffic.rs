@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use super::{
     TOKEN,
-    process::{Gateway, Site, client},
+    process::{Gateway, Site},
     refusals::refused,
 };
 use crate::{
@@ -20,15 +20,9 @@ use crate::{
     },
 };
 
-async fn at_host(gateway: &Gateway, site: &Site, host: &str, path: &str, token: &str) -> Answer {
-    let request = gateway
-        .request("GET", path)
-        .header("host", host)
-        .header("authorization", format!("Bearer {token}"))
-        .body(Body::empty())
-        .unwrap();
-    let answer = client().request(request).await.unwrap();
-    Answer::of(&site.oracle, answer).await
+async fn at_host(gateway: &Gateway, host: &str, path: &str, token: &str) -> Answer {
+    let request = gateway.authorized("GET", path, token);
+    gateway.send(request.header("host", host)).await
 }
 
 #[tokio::test]
@@ -60,7 +54,7 @@ async fn hosts_of_the_file_lead_to_their_services_whatever_the_path() {
         ("example.com", "/items", 400, ""),
     ] {
         let before = site.upstream.requests().len();
-        let answer = at_host(&gateway, &site, host, path, &token).await;
+        let answer = at_host(&gateway, host, path, &token).await;
         assert_eq!(answer.status, status, "{host}");
         if line.is_empty() {
             assert_eq!(site.upstream.requests().len(), before, "{host}");
@@ -92,9 +86,8 @@ async fn pages_of_the_origins_in_the_file_may_call() {
             assert_eq!(answer.header("access-control-allow-origin"), expected);
             assert_eq!(answer.status, if expected.is_some() { 204 } else { 401 });
             let request = gateway
-                .request("GET", "/proxy/up/a")
-                .header("origin", origin)
-                .header("authorization", format!("Bearer {token}"));
+                .authorized("GET", "/proxy/up/a", &token)
+                .header("origin", origin);
             let answer = gateway.send(request).await;
             assert_eq!(answer.status, 200);
             assert_eq!(answer.header("access-control-allow-origin"), expected);
@@ -102,9 +95,8 @@ async fn pages_of_the_origins_in_the_file_may_call() {
     }
     let gateway = site.start(&site.file(&site.up())).await;
     let request = gateway
-        .request("GET", "/proxy/up/a")
-        .header("origin", own)
-        .header("authorization", format!("Bearer {token}"));
+        .authorized("GET", "/proxy/up/a", &token)
+        .header("origin", own);
     let answer = gateway.send(request).await;
     assert_eq!(
         (answer.status, answer.header("access-control-allow-origin")),

@@ -2,7 +2,10 @@
 
 mod answer;
 mod oracle;
+mod page;
+mod program;
 mod secure;
+mod server;
 mod stack;
 mod upstream;
 mod wire;
@@ -10,34 +13,27 @@ mod wire;
 pub(crate) use self::{
     answer::Answer,
     oracle::{Oracle, Slot},
+    page::{Page, Table},
+    program::{client, kill, output, program},
     secure::{Authority, Secure},
+    server::Server,
     stack::Stack,
     upstream::{Recorded, Reply, Upstream, within},
     wire::{Front, Wire},
 };
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{net::SocketAddr, time::Duration};
+
+use socket2::{Domain, Socket, Type};
 
 /// How long a test waits for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A program of `target/clients`, which CI installs. `None`, said on standard error, skips the test.
-pub(crate) fn client(program: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("target/clients")
-        .join(program);
-    path.exists().then_some(path).or_else(|| skip(program))
-}
-
-/// A program of the machine.
-pub(crate) fn program(name: &str) -> Option<Command> {
-    let found = Command::new(name).arg("--version").output().is_ok();
-    found.then(|| Command::new(name)).or_else(|| skip(name))
-}
-
-fn skip<T>(what: &str) -> Option<T> {
-    let strict = std::env::var_os("SALLYGATE_REQUIRE_ALL").is_some_and(|value| value == "1");
-    assert!(!strict, "{what} is not installed");
-    eprintln!("skipped: {what} is not installed");
-    None
+/// A place where nobody listens, and nobody else can.
+pub(crate) fn nowhere() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    socket.bind(&any.into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
 }

@@ -18,9 +18,8 @@ use tokio::sync::Semaphore;
 use super::{
     caller::{Caller, request},
     callers::until_it_rests,
-    server::Server,
 };
-use crate::support::{Authority, Front, PATIENCE, Stack, within};
+use crate::support::{Authority, Front, PATIENCE, Server, Stack, within};
 
 const BLOCK: usize = 1 << 16;
 
@@ -55,7 +54,7 @@ impl Pair {
         let authority = Authority::new();
         let tls = authority.server("127.0.0.1", &["h2"]);
         let (count, wait) = (sent.clone(), read_on.clone());
-        let upstream = Server::upstream(Some(tls), move |request| {
+        let upstream = Server::answering(Some(tls), move |request| {
             let (count, wait) = (count.clone(), wait.clone());
             async move {
                 match request.uri().path() {

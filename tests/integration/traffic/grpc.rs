@@ -19,12 +19,10 @@ use rustls::{
 };
 use sallygate::{Client, ProxyLayer, Service, Target};
 use serde_json::{Value, json};
-use socket2::{Domain, Socket, Type};
 use tokio::task::spawn_blocking;
 use tokio_rustls::TlsAcceptor;
 
-use super::server::Server;
-use crate::support::{Slot, Stack, client, within};
+use crate::support::{Server, Slot, Stack, client, nowhere, output, within};
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -150,15 +148,8 @@ fn layer(stack: &Stack, way: Way, echo: &str, down: SocketAddr, client: Client) 
 
 /// Runs the client to its end, and gives what it says.
 async fn facts(mut command: Command, stack: &Stack) -> Value {
-    let child = command
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let output = spawn_blocking(move || child.wait_with_output());
-    let output = within(PATIENCE, output).await.unwrap().unwrap();
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    let output = output(&mut command, PATIENCE).await;
     stack
         .oracle
         .saw("output of the client", output.stdout.clone());
@@ -198,15 +189,6 @@ fn check(mut facts: Value) {
         "after": "niaga",
     });
     assert_eq!(facts, expected, "{facts:#}");
-}
-
-/// A place where nobody listens, and nobody else can.
-fn nowhere() -> (Socket, SocketAddr) {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    socket.bind(&any.into()).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    (socket, address)
 }
 
 /// PEM texts: a certificate for a server at 127.0.0.1, its key, and the root to trust. Each has a name of its own: a

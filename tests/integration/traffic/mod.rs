@@ -18,7 +18,6 @@ mod interim;
 mod outcomes;
 mod scene;
 mod semantics;
-mod server;
 mod shutdown;
 mod silence;
 mod versions;

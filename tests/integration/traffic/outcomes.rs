@@ -1,23 +1,24 @@
 //! docs/failures.md: what comes of each fault, written from a test run and compared with every later one.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    fs,
-    path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+use crate::support::{Page, Table};
+
+static PAGE: Page = Page {
+    path: "docs/failures.md",
+    head: HEAD,
+    columns: &[
+        "Fault",
+        "The caller sees",
+        "Reason",
+        "Connection of the caller",
+        "Connection to the upstream",
+    ],
+    tables: &TABLES,
 };
 
-struct Section {
-    title: &'static str,
-    /// The rows: one test each.
-    faults: &'static [&'static str],
-}
-
-const SECTIONS: [Section; 5] = [
-    Section {
+const TABLES: [Table; 5] = [
+    Table {
         title: "No answer",
-        faults: &[
+        rows: &[
             "nobody listens",
             "the connection is not accepted",
             "the TLS handshake does not come to its end",
@@ -29,10 +30,11 @@ const SECTIONS: [Section; 5] = [
             "the upstream never answers",
             "interim answers without end",
         ],
+        columns: &[],
     },
-    Section {
+    Table {
         title: "A broken answer",
-        faults: &[
+        rows: &[
             "no HTTP",
             "10,000 header fields",
             "a header of 1 MiB",
@@ -42,10 +44,11 @@ const SECTIONS: [Section; 5] = [
             "more than the length that was announced",
             "a body where there is none",
         ],
+        columns: &[],
     },
-    Section {
+    Table {
         title: "An answer that does not come to its end",
-        faults: &[
+        rows: &[
             "the upstream closes within a body with a length",
             "the upstream resets within a body with a length",
             "the upstream resets right after the head",
@@ -55,10 +58,11 @@ const SECTIONS: [Section; 5] = [
             "the body is announced to be over the service's limit",
             "the body grows over the service's limit",
         ],
+        columns: &[],
     },
-    Section {
+    Table {
         title: "Callers",
-        faults: &[
+        rows: &[
             "the request body stops",
             "the request body breaks off",
             "the request body grows over the limit",
@@ -69,16 +73,18 @@ const SECTIONS: [Section; 5] = [
             "the service has too many requests under way",
             "the proxy is shutting down",
         ],
+        columns: &[],
     },
     // They look like faults, and everything is in order.
-    Section {
+    Table {
         title: "No fault",
-        faults: &[
+        rows: &[
             "an answer byte by byte",
             "5,000 interim answers, then the answer",
             "the upstream ends its direction after its answer",
             "the upstream answers before the upload ends",
         ],
+        columns: &[],
     },
 ];
 
@@ -95,11 +101,6 @@ The tests compare this page with what they saw. `SALLYGATE_WRITE_DOCS=1 cargo te
 it anew.
 ";
 
-const COLUMNS: &str = "\
-| Fault | The caller sees | Reason | Connection of the caller | Connection to the upstream |
-| --- | --- | --- | --- | --- |
-";
-
 /// Says what came of a fault. `kept` is whether the connection to the upstream was used again; `None` if there was none.
 pub(super) fn report(fault: &str, told: &str, reason: &str, stays: bool, kept: Option<bool>) {
     let reason = if reason.is_empty() { "none" } else { reason };
@@ -109,91 +110,10 @@ pub(super) fn report(fault: &str, told: &str, reason: &str, stays: bool, kept: O
         Some(true) => "kept",
         Some(false) => "closed",
     };
-    write(fault, &[told, reason, stays, kept]);
+    PAGE.report(fault, &[told, reason, stays, kept]);
 }
-
-fn write(fault: &str, cells: &[&str; 4]) {
-    let known = SECTIONS
-        .iter()
-        .any(|section| section.faults.contains(&fault));
-    assert!(known, "not in the list: {fault}");
-    let row = cells.join(" | ");
-    let (_lock, mut page) = (lock(), Page::read());
-    if writing() {
-        page.rows.insert(fault.to_owned(), row);
-        fs::write(path(), page.render()).unwrap();
-    } else {
-        assert_eq!(
-            page.rows.get(fault),
-            Some(&row),
-            "docs/failures.md (left) is not what came of \"{fault}\" (right): {ADVICE}"
-        );
-    }
-}
-
-const ADVICE: &str = "if that is right, run the tests with SALLYGATE_WRITE_DOCS=1";
 
 #[test]
 fn the_page_is_as_the_tests_write_it_and_has_every_fault() {
-    let (_lock, page) = (lock(), Page::read());
-    if writing() {
-        fs::write(path(), page.render()).unwrap();
-        return;
-    }
-    assert!(
-        fs::read_to_string(path()).unwrap() == page.render(),
-        "docs/failures.md was changed by hand: {ADVICE}"
-    );
-    for fault in SECTIONS.iter().flat_map(|section| section.faults) {
-        assert!(page.rows.contains_key(*fault), "{fault}: {ADVICE}");
-    }
-}
-
-struct Page {
-    /// By fault, the rest of the row.
-    rows: BTreeMap<String, String>,
-}
-
-impl Page {
-    fn read() -> Self {
-        let text = fs::read_to_string(path()).unwrap_or_default();
-        let rows = text.lines().filter_map(|line| {
-            let row = line.strip_prefix("| ")?.strip_suffix(" |")?;
-            let (fault, rest) = row.split_once(" | ")?;
-            let known = SECTIONS
-                .iter()
-                .any(|section| section.faults.contains(&fault));
-            known.then(|| (fault.to_owned(), rest.to_owned()))
-        });
-        Self {
-            rows: rows.collect(),
-        }
-    }
-
-    fn render(&self) -> String {
-        let mut text = HEAD.to_owned();
-        for section in SECTIONS {
-            let _ = write!(text, "\n## {}\n\n{COLUMNS}", section.title);
-            for fault in section.faults {
-                if let Some(row) = self.rows.get(*fault) {
-                    let _ = writeln!(text, "| {fault} | {row} |");
-                }
-            }
-        }
-        text
-    }
-}
-
-fn path() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/failures.md")
-}
-
-fn writing() -> bool {
-    std::env::var_os("SALLYGATE_WRITE_DOCS").is_some_and(|value| value == "1")
-}
-
-/// Tests run side by side and share the page.
-fn lock() -> MutexGuard<'static, ()> {
-    static PAGE: Mutex<()> = Mutex::new(());
-    PAGE.lock().unwrap_or_else(PoisonError::into_inner)
+    PAGE.check();
 }

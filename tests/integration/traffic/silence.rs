@@ -1,9 +1,8 @@
 //! Upstreams that cannot be reached, or that say nothing.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use sallygate::{Client, Target};
-use socket2::{Domain, Socket, Type};
 use tokio::{net::TcpStream, time::Instant};
 
 use super::{
@@ -11,7 +10,7 @@ use super::{
     outcomes,
     scene::{SHORT, Scene, Terms, is_served, told},
 };
-use crate::support::{PATIENCE, within};
+use crate::support::{PATIENCE, nowhere, within};
 
 /// Plays a fault of another target than the faulty upstream; the service `other` stays good.
 async fn play(name: &'static str, target: &str, expected: u16) {
@@ -34,25 +33,16 @@ async fn play(name: &'static str, target: &str, expected: u16) {
     outcomes::report(name, &told(&answer), &scene.reasons(), stays, None);
 }
 
-/// A socket at an address of its own, where nobody listens and nobody else can.
-fn bound() -> (Socket, SocketAddr) {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    socket.bind(&any.into()).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    (socket, address)
-}
-
 #[tokio::test]
 async fn nobody_listens() {
-    let (_socket, address) = bound();
+    let (_socket, address) = nowhere();
     play("nobody listens", &format!("http://{address}"), 502).await;
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_connection_that_is_not_accepted_is_given_up() {
-    let (socket, address) = bound();
+    let (socket, address) = nowhere();
     socket.listen(0).unwrap();
     // Once the queue of those to be accepted is full, further ones are left without an answer.
     let _first = within(PATIENCE, TcpStream::connect(address)).await.unwrap();
@@ -70,7 +60,7 @@ async fn a_connection_that_is_not_accepted_is_given_up() {
 
 #[tokio::test]
 async fn a_tls_handshake_that_never_ends_is_given_up() {
-    let (socket, address) = bound();
+    let (socket, address) = nowhere();
     socket.listen(16).unwrap();
     let url = format!("https://{address}");
     play("the TLS handshake does not come to its end", &url, 504).await;

@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
     sync::{Arc, Mutex},
 };
 
@@ -14,14 +14,11 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use sallygate::{Body, Client, Service, Target};
-use tokio::{net::TcpStream, task::spawn_blocking};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{
-    caller::{Caller, request},
-    server::Server,
-};
-use crate::support::{Authority, PATIENCE, Reply, Stack, program, within};
+use super::caller::{Caller, request};
+use crate::support::{Authority, PATIENCE, Reply, Server, Stack, output, program};
 
 /// A body with this text and these trailers.
 fn with_trailers(text: &'static str, trailers: &[(&'static str, &str)]) -> Body {
@@ -61,7 +58,7 @@ async fn upstream(authority: Option<&Authority>) -> (Server, Received) {
                 .unwrap()
         }
     };
-    (Server::upstream(tls, respond).await, received)
+    (Server::answering(tls, respond).await, received)
 }
 
 #[tokio::test]
@@ -150,14 +147,7 @@ async fn prior_knowledge_that_is_wrong_is_an_upstream_error() {
 }
 
 async fn run(mut command: Command, stack: &Stack) -> Output {
-    command
-        .env("NO_PROXY", "*")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let child = command.spawn().unwrap();
-    let output = spawn_blocking(move || child.wait_with_output());
-    let output = within(PATIENCE, output).await.unwrap().unwrap();
+    let output = output(command.env("NO_PROXY", "*"), PATIENCE).await;
     stack
         .oracle
         .saw("output of a program", output.stdout.clone());
