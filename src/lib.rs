@@ -19,7 +19,7 @@ pub use self::{
     error::ConfigError,
     proxy::ProxyLayer,
     service::{Context, Outcome, Place, Policy, Service, ServiceConfig, Target, TransformError},
-    token::{Claims, Issuer, JwtVerifier, Verifier, extract},
+    token::{Claims, Issuer, JwtVerifier, Revocations, Verifier, extract},
     upstream::Client,
 };
 #[doc(no_inline)]

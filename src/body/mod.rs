@@ -1,5 +1,7 @@
 mod guard;
+mod lease;
 mod linger;
+mod patience;
 mod recording;
 mod watch;
 
@@ -18,16 +20,18 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use sync_wrapper::SyncWrapper;
-use tokio::sync;
+use tokio::runtime::Handle;
 use tower::BoxError;
 
 use self::{
-    guard::{Cut, Guard, Idle, TooLarge, TrailerRule},
+    guard::{Guard, Held, TooLarge, TrailerRule},
+    lease::Lease,
     linger::read_on,
+    patience::Patience,
 };
 use crate::service::TransformError;
 
-pub(crate) use self::{guard::Held, linger::Linger, recording::Recording, watch::Watch};
+pub(crate) use self::{linger::Linger, patience::Ending, recording::Recording, watch::Watch};
 
 /// A request or response body: nothing, bytes, or a stream.
 ///
@@ -61,6 +65,7 @@ enum Kind {
     Full(Bytes),
     Incoming(Incoming),
     Stream(Streamed),
+    Lent(Lease),
 }
 
 /// A body of any type. A `SyncWrapper` gives no shared access, so what `&self` is asked for is kept beside it.
@@ -159,7 +164,7 @@ impl Body {
         let clone = match &self.kind {
             Kind::Empty => Kind::Empty,
             Kind::Full(bytes) => Kind::Full(bytes.clone()),
-            Kind::Incoming(_) | Kind::Stream(_) => return None,
+            Kind::Incoming(_) | Kind::Stream(_) | Kind::Lent(_) => return None,
         };
         Some(clone.into())
     }
@@ -188,23 +193,15 @@ impl Body {
     pub(crate) fn idle_timeout(mut self, timeout: Duration) -> Self {
         if !self.is_buffered() {
             let guard = self.guard.get_or_insert_with(Guard::unbounded);
-            guard.idle = Some(Idle {
-                timeout,
-                timer: None,
-                waiting: false,
-            });
+            guard.patience = Some(Patience::new(timeout));
         }
         self
     }
 
-    /// Breaks the body off once `order` says so.
-    pub(crate) fn cut_by(mut self, order: sync::watch::Receiver<bool>) -> Self {
-        if !self.is_buffered() {
-            let guard = self.guard.get_or_insert_with(Guard::unbounded);
-            guard.cut = Some(Cut {
-                order,
-                waiting: None,
-            });
+    /// Breaks the body off when `ending` says so, and keeps that until the body ends; a body that takes no time frees it now.
+    pub(crate) fn until(mut self, ending: Box<dyn Ending>) -> Self {
+        if !self.is_end_stream() {
+            self.guard.get_or_insert_with(Guard::unbounded).ending = Some(ending);
         }
         self
     }
@@ -251,9 +248,24 @@ impl Body {
         self
     }
 
+    /// From its second frame on, a body that may be broken off is only lent to its reader.
+    fn lend(&mut self) {
+        let Some(guard) = self.guard.as_mut().filter(|guard| guard.ending.is_some()) else {
+            return;
+        };
+        if let (Some(patience), Ok(runtime)) = (&guard.patience, Handle::try_current())
+            && !std::mem::replace(&mut guard.lent, true)
+        {
+            let timeout = patience.timeout();
+            let lease = Lease::new(std::mem::take(self), timeout, &runtime);
+            self.kind = Kind::Lent(lease);
+        }
+    }
+
     fn end(&mut self) {
         if let Some(guard) = &mut self.guard {
             guard.held = None;
+            guard.ending = None;
             if let Some(recording) = &guard.recording {
                 recording.end();
             }
@@ -285,6 +297,7 @@ impl HttpBody for Body {
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(Into::into))),
             Kind::Stream(body) => body.poll_frame(cx),
+            Kind::Lent(body) => body.poll_frame(cx),
         };
         let Some(guard) = &mut self.guard else {
             return frame;
@@ -293,8 +306,10 @@ impl HttpBody for Body {
             Poll::Ready(frame) => guard.pass(frame),
             Poll::Pending => Some(Err(ready!(guard.stall(cx)))),
         };
-        if frame.is_none() || self.is_end_stream() {
+        if !matches!(frame, Some(Ok(_))) || self.is_end_stream() {
             self.end();
+        } else {
+            self.lend();
         }
         Poll::Ready(frame)
     }
@@ -305,6 +320,7 @@ impl HttpBody for Body {
             Kind::Full(_) => false,
             Kind::Incoming(body) => body.is_end_stream(),
             Kind::Stream(body) => body.ended,
+            Kind::Lent(body) => body.is_end_stream(),
         }
     }
 
@@ -314,6 +330,7 @@ impl HttpBody for Body {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Incoming(body) => body.size_hint(),
             Kind::Stream(body) => body.hint,
+            Kind::Lent(body) => body.size_hint(),
         }
     }
 }

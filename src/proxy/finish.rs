@@ -4,12 +4,12 @@ use http::{Response, StatusCode};
 
 use crate::{
     Body, Context,
-    body::Held,
     proxy::{
         Reason, answer,
+        exchange::Exchange,
         passage::Passage,
-        send::Sent,
-        websocket::{self, Until, WebSocket},
+        send::{Outbound, Sent},
+        websocket,
     },
     service::Entry,
     upstream::Rewrite,
@@ -25,11 +25,12 @@ impl Passage {
     ) -> Result<Sent<'e>, Reason> {
         match sent {
             Sent::Received(answer, target) => {
-                let answer = answer.map(|body| self.watched(body, entry));
-                Ok(Sent::Received(
-                    answer::redact(answer, context).await?,
-                    target,
-                ))
+                let timeout = self.gate.idle_timeout(&entry.policy);
+                let answer = answer.map(|body| body.idle_timeout(timeout));
+                tokio::select! {
+                    answer = answer::redact(answer, context) => Ok(Sent::Received(answer?, target)),
+                    () = self.gate.shutdown.over() => Err(Reason::ShuttingDown),
+                }
             }
             answered => Ok(answered),
         }
@@ -39,14 +40,20 @@ impl Passage {
     pub(super) fn finish(
         &self,
         sent: Sent<'_>,
-        entry: &Entry,
-        context: Box<Context>,
-        websocket: Option<Box<WebSocket>>,
-        under_way: Held,
+        outbound: Outbound<'_>,
+        mut exchange: Box<Exchange>,
     ) -> Result<Response<Body>, Reason> {
+        let Outbound {
+            entry,
+            context,
+            websocket,
+            ..
+        } = outbound;
+        exchange.answered(entry.policy.expiry_grace);
+        let idle_timeout = self.gate.idle_timeout(&entry.policy);
         let (mut answer, target) = match sent {
             Sent::Answered(response) => {
-                return Ok(response.map(|body| self.watched(body, entry).hold(under_way)));
+                return Ok(response.map(|body| body.idle_timeout(idle_timeout).until(exchange)));
             }
             Sent::Received(answer, target) => (answer, target),
         };
@@ -57,7 +64,6 @@ impl Passage {
             }
             _ => None,
         };
-        let expires_at = context.claims().expires_at();
         let rewrite = || Rewrite {
             target,
             public: self.gate.public_prefix(&entry.name, self.by_host),
@@ -67,24 +73,12 @@ impl Passage {
         match upstream {
             None => {
                 let body = mem::take(answer.body_mut());
-                *answer.body_mut() = self.watched(body, entry).hold(under_way);
+                *answer.body_mut() = body.idle_timeout(idle_timeout).until(exchange);
                 Ok(answer)
             }
             Some((websocket, upstream)) => {
-                let until = Until {
-                    expires_at,
-                    clock: self.gate.clock.clone(),
-                    shutdown: self.gate.shutdown.clone(),
-                    idle_timeout: self.gate.idle_timeout(policy),
-                };
-                websocket.splice(answer, upstream, until, under_way, self.request_id)
+                websocket.splice(answer, upstream, idle_timeout, exchange, self.request_id)
             }
         }
-    }
-
-    /// A body that ends when it does not move, and with the proxy.
-    fn watched(&self, body: Body, entry: &Entry) -> Body {
-        body.idle_timeout(self.gate.idle_timeout(&entry.policy))
-            .cut_by(self.gate.shutdown.over())
     }
 }

@@ -18,7 +18,7 @@ use crate::{
         shutdown::Shutdown,
     },
     service::{Registry, ServiceName},
-    token::{Clock, Verifier},
+    token::{Clock, Revocations, Verifier},
     upstream::YEAR,
 };
 
@@ -39,6 +39,7 @@ pub(super) struct Gate {
     pub(super) hosts: Hosts,
     pub(super) cors: Option<Cors>,
     pub(super) occupancy: Arc<Occupancy>,
+    pub(super) revocations: Option<Revocations>,
     pub(super) shutdown: Shutdown,
 }
 
@@ -72,7 +73,8 @@ impl Gate {
             hosts: Hosts::default(),
             cors: None,
             occupancy: Arc::default(),
-            shutdown: Shutdown::new(),
+            revocations: None,
+            shutdown: Shutdown::default(),
         })
     }
 

@@ -15,7 +15,7 @@ use crate::{
     Body, Client, ConfigError,
     proxy::{Cors, Handle, Limits, ResponseBody, ResponseFuture, gate::Gate, service::serve},
     service::ServiceConfig,
-    token::{Clock, Verifier},
+    token::{Clock, Revocations, Verifier},
 };
 
 /// Puts the proxy around an application. `C` is the outbound service.
@@ -91,6 +91,23 @@ impl<C> ProxyLayer<C> {
     pub fn limits(mut self, limits: Limits) -> Result<Self, ConfigError> {
         Arc::make_mut(&mut self.gate).limits = limits.check()?;
         Ok(self)
+    }
+
+    /// Refuses what is revoked there, and ends what is under way. Defaults to nothing that could be revoked.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use sallygate::{JwtVerifier, ProxyLayer, Revocations};
+    ///
+    /// let revocations = Revocations::new();
+    /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.revocations(&revocations);
+    /// revocations.revoke_sandbox("box-1")?;
+    /// # Ok::<(), sallygate::ConfigError>(())
+    /// ```
+    pub fn revocations(mut self, revocations: &Revocations) -> Self {
+        Arc::make_mut(&mut self.gate).revocations = Some(revocations.clone());
+        self
     }
 
     /// Takes the time from `clock`. Defaults to the system's.

@@ -58,6 +58,7 @@
 mod answer;
 mod code;
 mod cors;
+mod exchange;
 mod finish;
 mod future;
 mod gate;

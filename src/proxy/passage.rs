@@ -4,17 +4,14 @@ use http::{Request, Response, Version, request::Parts};
 
 use crate::{
     Body,
-    body::Held,
     proxy::{
         Reason,
         gate::{Gate, State},
-        occupancy::ServicePlace,
         rejection::Refusal,
         request::{self, Found},
         route,
     },
     service::{Entry, RequestId},
-    token::Claims,
 };
 
 /// One request on its way through, and the snapshot it works on.
@@ -56,26 +53,6 @@ impl Passage {
         }
         route::check_credentials(parts, registry)?;
         request::extract(registry, self.entry.as_deref(), parts)
-    }
-
-    /// One more request under way, if there may be one more.
-    pub(super) fn enter(&self, claims: &Claims, entry: &Entry) -> Result<Held, Reason> {
-        let under_way = self.gate.shutdown.enter();
-        let sandbox = match self.gate.limits.concurrent_per_sandbox {
-            None => None,
-            Some(limit) => {
-                let place = self.gate.occupancy.enter(claims.sandbox_id(), limit);
-                Some(place.ok_or(Reason::Busy)?)
-            }
-        };
-        let service = match entry.policy.concurrent {
-            None => None,
-            Some(limit) => {
-                let place = ServicePlace::take(&entry.count, limit);
-                Some(place.ok_or(Reason::ServiceBusy)?)
-            }
-        };
-        Ok(Box::new((under_way, sandbox, service)))
     }
 
     pub(super) fn reject(&self, reason: Reason) -> Response<Body> {

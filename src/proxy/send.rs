@@ -1,4 +1,4 @@
-use std::{future::poll_fn, mem};
+use std::{future::poll_fn, mem, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -12,6 +12,15 @@ use crate::{
     service::Entry,
     upstream::{ResponseTimeout, headers},
 };
+
+/// What was made of the caller's request, beside what goes out.
+pub(super) struct Outbound<'e> {
+    pub(super) entry: &'e Entry,
+    pub(super) context: Box<Context>,
+    pub(super) websocket: Option<Box<WebSocket>>,
+    /// How the caller's body passes.
+    pub(super) watch: Option<Arc<Watch>>,
+}
 
 /// What came of a request that was transformed.
 pub(super) enum Sent<'e> {
@@ -32,13 +41,42 @@ impl Sent<'_> {
 }
 
 impl Passage {
-    /// From `transform` to the head of an answer.
-    pub(super) async fn send<'e, C, B>(
+    /// From the credentials to the head of an answer: with another key, and without the key in it, if need be.
+    pub(super) async fn forward<'e, C, B>(
         &mut self,
         client: &mut C,
-        entry: &'e Entry,
-        context: &Context,
-        websocket: Option<&WebSocket>,
+        outbound: &Outbound<'e>,
+    ) -> Result<Sent<'e>, Reason>
+    where
+        C: Service<Request<Body>, Response = Response<B>>,
+        C::Error: Into<BoxError>,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let Outbound { entry, context, .. } = outbound;
+        for credential in entry.config.credentials() {
+            if !credential.is_ready(context.now()) {
+                let ready = Box::pin(credential.ready(context)).await;
+                ready.map_err(Reason::Credential)?;
+            }
+        }
+        let spare = Spare::of(&mut self.request, &*entry.config);
+        let watch = outbound.watch.as_deref();
+        let mut sent = self.send(client, outbound, watch).await?;
+        if let Some(spare) = spare.filter(|_| sent.refuses_key(&*entry.config)) {
+            sent = Box::pin(self.send_again(*spare, sent, client, outbound)).await?;
+        }
+        if entry.policy.redact_errors && sent.is_error() {
+            sent = Box::pin(self.redact(sent, entry, context)).await?;
+        }
+        Ok(sent)
+    }
+
+    /// From `transform` to the head of an answer.
+    async fn send<'e, C, B>(
+        &mut self,
+        client: &mut C,
+        outbound: &Outbound<'e>,
         watch: Option<&Watch>,
     ) -> Result<Sent<'e>, Reason>
     where
@@ -47,8 +85,10 @@ impl Passage {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let entry = outbound.entry;
+        let websocket = outbound.websocket.as_deref();
         let request = mem::take(&mut self.request);
-        let transformed = entry.config.transform(request, context).await;
+        let transformed = entry.config.transform(request, &outbound.context).await;
         match transformed.map_err(Reason::Transform)? {
             Outcome::Respond(response) => return Ok(Sent::Answered(response)),
             Outcome::Forward(request) => self.request = request,
@@ -74,14 +114,12 @@ impl Passage {
     }
 
     /// After the upstream refused the key: with another one, if that can be.
-    pub(super) async fn send_again<'e, C, B>(
+    async fn send_again<'e, C, B>(
         &mut self,
         spare: Spare,
         sent: Sent<'e>,
         client: &mut C,
-        entry: &'e Entry,
-        context: &Context,
-        websocket: Option<&WebSocket>,
+        outbound: &Outbound<'e>,
     ) -> Result<Sent<'e>, Reason>
     where
         C: Service<Request<Body>, Response = Response<B>>,
@@ -89,10 +127,10 @@ impl Passage {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let Some(request) = spare.again(context).await else {
+        let Some(request) = spare.again(&outbound.context).await else {
             return Ok(sent);
         };
         self.request = request;
-        self.send(client, entry, context, websocket, None).await
+        self.send(client, outbound, None).await
     }
 }

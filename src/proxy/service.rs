@@ -17,10 +17,11 @@ use crate::{
     body::Linger,
     proxy::{
         Reason,
+        exchange::Exchange,
         gate::Gate,
         passage::Passage,
-        repeat::Spare,
         request::{self, Found},
+        send::Outbound,
         websocket::{self, WebSocket},
     },
     service::{Caller, RequestId},
@@ -57,7 +58,7 @@ where
             if let Some(preflight) = cors.preflight(&passage.request) {
                 return preflight;
             }
-            opened = cors.allowed(passage.request.headers());
+            opened = cors.allowed(passage.request.headers()).map(Box::new);
         }
         let answer = {
             let mut stages = pin!(passage.stages(client));
@@ -70,7 +71,7 @@ where
         };
         let mut answer = answer.unwrap_or_else(|reason| passage.reject(reason));
         if let Some(cors) = &passage.gate.cors {
-            cors.open(answer.headers_mut(), opened);
+            cors.open(answer.headers_mut(), opened.map(|origin| *origin));
         }
         answer
     }
@@ -88,17 +89,18 @@ impl Passage {
         let Found { token, elsewhere } = self.open()?;
 
         let now = self.gate.clock.now();
-        let verified = token::verify(&*self.state.verifier, &token, now).await;
+        let revocations = self.gate.revocations.as_ref();
+        let verified = token::verify(&*self.state.verifier, revocations, &token, now).await;
         let claims = verified.map_err(Reason::Token)?;
         if elsewhere {
             return Err(Reason::TokenElsewhere);
         }
         let entry = self.entry.clone().ok_or(Reason::ServiceUnknown)?;
         self.verified = true;
-        let under_way = self.enter(&claims, &entry)?;
+        let exchange = Exchange::enter(&self.gate, claims.content(), &entry)?;
 
         // In a block of its own, so that what it holds is not carried across the waits.
-        let (context, watch, websocket) = {
+        let outbound = {
             let (mut parts, body) = mem::take(&mut self.request).into_parts();
             let websocket = WebSocket::asked_for(&mut parts)?;
             request::check_site(&parts, &token, websocket.is_some())?;
@@ -130,41 +132,19 @@ impl Passage {
             };
             let name = entry.name.clone();
             let context = Context::new(claims, name, self.request_id, now, caller);
-            (Box::new(context), watch, websocket)
+            Outbound {
+                entry: &entry,
+                context: Box::new(context),
+                websocket,
+                watch,
+            }
         };
 
-        for credential in entry.config.credentials() {
-            if !credential.is_ready(now) {
-                let ready = Box::pin(credential.ready(&context)).await;
-                ready.map_err(Reason::Credential)?;
-            }
-        }
-        let spare = Spare::of(&mut self.request, &*entry.config);
-
-        let mut sent = self
-            .send(
-                &mut client,
-                &entry,
-                &context,
-                websocket.as_deref(),
-                watch.as_deref(),
-            )
-            .await?;
-        if let Some(spare) = spare.filter(|_| sent.refuses_key(&*entry.config)) {
-            let again = self.send_again(
-                *spare,
-                sent,
-                &mut client,
-                &entry,
-                &context,
-                websocket.as_deref(),
-            );
-            sent = Box::pin(again).await?;
-        }
-        if entry.policy.redact_errors && sent.is_error() {
-            sent = Box::pin(self.redact(sent, &entry, &context)).await?;
-        }
-        self.finish(sent, &entry, context, websocket, under_way)
+        let sent = {
+            let sent = pin!(self.forward(&mut client, &outbound));
+            exchange.unless_revoked(sent).await?
+        };
+        self.finish(sent, outbound, exchange)
     }
 }
 

@@ -1,9 +1,4 @@
-use std::{
-    collections::hash_map::RandomState,
-    hash::BuildHasher,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::hash_map::RandomState, hash::BuildHasher, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{
@@ -18,11 +13,9 @@ use hyper::{ext::Protocol, upgrade::OnUpgrade};
 
 use crate::{
     Body,
-    body::Held,
-    proxy::{Reason, shutdown::Shutdown},
+    proxy::{Reason, exchange::Exchange},
     service::RequestId,
-    token::Clock,
-    upstream::{Close, Splice, UpstreamError, headers},
+    upstream::{Splice, UpstreamError, headers},
 };
 
 /// A WebSocket that the caller asks for (RFC 6455; over HTTP/2, RFC 8441).
@@ -30,14 +23,6 @@ pub(super) struct WebSocket {
     caller: OnUpgrade,
     key: HeaderValue,
     version: Version,
-}
-
-/// When a WebSocket ends that nobody ends.
-pub(super) struct Until {
-    pub(super) expires_at: SystemTime,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) shutdown: Shutdown,
-    pub(super) idle_timeout: Duration,
 }
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
@@ -99,8 +84,8 @@ impl WebSocket {
         self,
         mut answer: Response<Body>,
         upstream: OnUpgrade,
-        until: Until,
-        held: Held,
+        idle_timeout: Duration,
+        exchange: Box<Exchange>,
         request_id: RequestId,
     ) -> Result<Response<Body>, Reason> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| Reason::Upgrade)?;
@@ -115,12 +100,11 @@ impl WebSocket {
         }
         let caller = self.caller;
         runtime.spawn(async move {
-            let _held = held;
             let (Ok(upstream), Ok(caller)) = (upstream.await, caller.await) else {
                 return;
             };
-            let splice = Splice::new(caller, upstream, until.idle_timeout);
-            let passed = splice.run(until.end()).await;
+            let splice = Splice::new(caller, upstream, idle_timeout);
+            let passed = splice.run(exchange.socket_ends()).await;
             tracing::debug!(
                 target: "sallygate::proxy",
                 %request_id,
@@ -130,24 +114,6 @@ impl WebSocket {
             );
         });
         Ok(answer)
-    }
-}
-
-impl Until {
-    async fn end(&self) -> Close {
-        let expired = async {
-            while let Ok(left) = self.expires_at.duration_since(self.clock.now()) {
-                if left.is_zero() {
-                    break;
-                }
-                // A timer does not know of a machine that slept, or of a clock that was set.
-                tokio::time::sleep(left.min(Duration::from_secs(60))).await;
-            }
-        };
-        tokio::select! {
-            () = expired => Close::PolicyViolation,
-            () = self.shutdown.begun() => Close::GoingAway,
-        }
     }
 }
 

@@ -35,6 +35,7 @@ pub struct Policy {
     pub(crate) response_bytes: Option<u64>,
     pub(crate) response_timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) expiry_grace: Option<Duration>,
     pub(crate) concurrent: Option<NonZeroUsize>,
     pub(crate) redact_errors: bool,
     pub(crate) challenge: HeaderValue,
@@ -58,6 +59,7 @@ impl Policy {
             response_bytes: None,
             response_timeout: None,
             idle_timeout: None,
+            expiry_grace: None,
             concurrent: None,
             redact_errors: false,
             challenge: HeaderValue::from_static("Bearer"),
@@ -133,6 +135,15 @@ impl Policy {
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = Some(timeout);
+        self
+    }
+
+    /// Breaks off an answer that still goes on when its token has been expired for this long; one that began after that
+    /// may take as long. Defaults to five seconds: an API whose answers take minutes, and cost money, may want more.
+    /// WebSockets end with their token in any case, and what is revoked at once.
+    #[must_use]
+    pub fn expiry_grace(mut self, grace: Duration) -> Self {
+        self.expiry_grace = Some(grace);
         self
     }
 

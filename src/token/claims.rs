@@ -35,11 +35,12 @@ use crate::{ConfigError, token::unix_seconds};
 pub struct Claims {
     sandbox_id: Box<str>,
     session_id: Option<Box<str>>,
+    token_id: Option<Box<str>>,
     expires_at: u64,
     own: Extensions,
 }
 
-/// Longest sandbox or session id, in bytes.
+/// Longest id, in bytes.
 const ID_MAX: usize = 256;
 
 impl Claims {
@@ -55,6 +56,7 @@ impl Claims {
                 "the sandbox id is not 1 to 256 printable bytes",
             )?,
             session_id: None,
+            token_id: None,
             expires_at: unix_seconds(expires_at),
             own: Extensions::new(),
         })
@@ -70,6 +72,19 @@ impl Claims {
         self.session_id = Some(id(
             session_id,
             "the session id is not 1 to 256 printable bytes",
+        )?);
+        Ok(self)
+    }
+
+    /// Names the token, so that it can be [revoked](crate::Revocations::revoke_token).
+    ///
+    /// # Errors
+    ///
+    /// As for the sandbox id.
+    pub fn token(mut self, token_id: impl Into<String>) -> Result<Self, ConfigError> {
+        self.token_id = Some(id(
+            token_id.into(),
+            "the token id is not 1 to 256 printable bytes",
         )?);
         Ok(self)
     }
@@ -93,6 +108,12 @@ impl Claims {
         self.session_id.as_deref()
     }
 
+    /// The id of the token, if it bears one (`jti`).
+    #[must_use]
+    pub fn token_id(&self) -> Option<&str> {
+        self.token_id.as_deref()
+    }
+
     /// When the token stops being good.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
@@ -114,10 +135,15 @@ impl Claims {
 }
 
 fn id(id: String, problem: &'static str) -> Result<Box<str>, ConfigError> {
+    check_id(&id, problem)?;
+    Ok(id.into())
+}
+
+pub(super) fn check_id(id: &str, problem: &'static str) -> Result<(), ConfigError> {
     if id.is_empty() || id.len() > ID_MAX || id.contains(char::is_control) {
         return Err(ConfigError::Claims(problem));
     }
-    Ok(id.into())
+    Ok(())
 }
 
 /// Shows no content: claims must not reach a log.

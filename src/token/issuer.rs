@@ -79,6 +79,7 @@ impl Issuer {
             issuer: self,
             sandbox_id: sandbox_id.into(),
             session_id: None,
+            token_id: None,
             lifetime: LIFETIME,
             own: None,
         }
@@ -97,6 +98,7 @@ pub struct Draft<'i> {
     issuer: &'i Issuer,
     sandbox_id: String,
     session_id: Option<String>,
+    token_id: Option<String>,
     lifetime: Duration,
     own: Option<Result<Value, serde_json::Error>>,
 }
@@ -105,6 +107,12 @@ impl Draft<'_> {
     /// Names the session within the sandbox. Defaults to none.
     pub fn session(mut self, session_id: impl Into<String>) -> Self {
         self.session_id = Some(session_id.into());
+        self
+    }
+
+    /// Names the token (`jti`), so that it alone can be [revoked](crate::Revocations::revoke_token). Defaults to none.
+    pub fn id(mut self, token_id: impl Into<String>) -> Self {
+        self.token_id = Some(token_id.into());
         self
     }
 
@@ -138,11 +146,17 @@ impl Draft<'_> {
         if let Some(session_id) = self.session_id {
             claims = claims.session(session_id)?;
         }
+        if let Some(token_id) = self.token_id {
+            claims = claims.token(token_id)?;
+        }
         let iat = unix_seconds(now);
         let mut payload = Map::new();
         payload.insert("sandboxId".into(), claims.sandbox_id().into());
         if let Some(session_id) = claims.session_id() {
             payload.insert("sessionId".into(), session_id.into());
+        }
+        if let Some(token_id) = claims.token_id() {
+            payload.insert("jti".into(), token_id.into());
         }
         payload.insert("iat".into(), iat.into());
         payload.insert(

@@ -186,6 +186,9 @@ impl JwtVerifier {
         if let Some(session_id) = wire.session_id {
             claims = claims.session(session_id).map_err(|_| TokenError::Claim)?;
         }
+        if let Some(token_id) = wire.jti {
+            claims = claims.token(token_id).map_err(|_| TokenError::Claim)?;
+        }
         match &self.own {
             Some(read) => read(&signed.payload, claims).ok_or(TokenError::Claim),
             None => Ok(claims),
@@ -267,6 +270,7 @@ struct Wire {
     sandbox_id: String,
     #[serde(rename = "sessionId")]
     session_id: Option<String>,
+    jti: Option<String>,
     sub: Option<String>,
     iat: u64,
     exp: u64,

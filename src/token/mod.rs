@@ -14,7 +14,8 @@
 //!    maximum lifetime (24 h unless set otherwise).
 //! 5. `iss` and `aud` as configured: one that is set must be present and match, and a token with an `aud` is refused
 //!    where none is set.
-//! 6. No `grants`: this version cannot enforce them, so it does not accept them.
+//! 6. `jti` a string if present: the token can be [revoked](Revocations) by it.
+//! 7. No `grants`: this version cannot enforce them, so it does not accept them.
 //!
 //! # Example
 //!
@@ -44,6 +45,7 @@ pub mod extract;
 mod issuer;
 mod jws;
 mod jwt;
+mod revocation;
 mod verifier;
 
 pub use self::{
@@ -51,6 +53,7 @@ pub use self::{
     clock::Clock,
     issuer::{Draft, Issuer},
     jwt::JwtVerifier,
+    revocation::Revocations,
     verifier::{TokenError, Verifier},
 };
 

@@ -2,11 +2,11 @@ use std::{ops::Deref, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
 
-use crate::token::Claims;
+use crate::token::{Claims, Revocations};
 
 /// Decides whether a token is good, and what it says.
 ///
-/// Whatever comes back, the proxy checks the expiry itself, on every request. There is no limit on how long `verify` may
+/// Whatever comes back, the proxy checks the expiry and the [revocations](crate::Revocations) itself, on every request. There is no limit on how long `verify` may
 /// take: a tower time-out outside the proxy sets one.
 ///
 /// See the [module docs](crate::token) for an example.
@@ -60,6 +60,9 @@ pub enum TokenError {
     /// `nbf` or `iat` lies in the future.
     #[error("not yet valid")]
     NotYetValid,
+    /// The token, its session or its sandbox was [revoked](crate::Revocations).
+    #[error("revoked")]
+    Revoked,
     /// The signature was made with none of the keys in use.
     #[error("bad signature")]
     Signature,
@@ -83,6 +86,13 @@ pub enum TokenError {
 #[derive(Debug)]
 pub(crate) struct Verified<T>(T);
 
+impl<T: Clone> Verified<T> {
+    /// What was verified, for looking at it once more.
+    pub(crate) fn content(&self) -> T {
+        self.0.clone()
+    }
+}
+
 impl<T> Deref for Verified<T> {
     type Target = T;
 
@@ -93,6 +103,7 @@ impl<T> Deref for Verified<T> {
 
 pub(crate) async fn verify(
     verifier: &dyn Verifier,
+    revocations: Option<&Revocations>,
     token: &str,
     now: SystemTime,
 ) -> Result<Verified<Arc<Claims>>, TokenError> {
@@ -102,6 +113,9 @@ pub(crate) async fn verify(
     };
     if claims.expired(now) {
         return Err(TokenError::Expired);
+    }
+    if let Some(revocations) = revocations {
+        revocations.check(&claims, now)?;
     }
     Ok(Verified(claims))
 }

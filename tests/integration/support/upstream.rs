@@ -263,6 +263,11 @@ impl Conn {
         self.current
     }
 
+    /// The head of a request that was read.
+    pub(crate) fn head(&self, index: usize) -> String {
+        self.shared.requests.lock().unwrap()[index].head.clone()
+    }
+
     /// Reads some of the body: `Some(None)` at its end, `None` when the connection ends.
     pub(crate) async fn read_body(&mut self) -> Option<Option<Vec<u8>>> {
         let (complete, so_far, chunked, length) = self.record(|request| {

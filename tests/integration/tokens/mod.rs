@@ -1,4 +1,5 @@
 mod cases;
 mod claims;
 mod interop;
+mod revocation;
 mod verifiers;

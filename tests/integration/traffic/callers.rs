@@ -1,6 +1,6 @@
 //! Callers that stop, leave, or take what they were sent slowly.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use sallygate::{Policy, proxy::Limits};
 use tokio::{sync::Semaphore, time::Instant};
@@ -11,6 +11,8 @@ use super::{
     scene::{Baseline, PACE, SHORT, SOON, Scene, Terms, is_served, told},
 };
 use crate::support::{PATIENCE, within};
+
+const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
 
@@ -204,6 +206,48 @@ async fn a_caller_that_does_not_read_stops_the_upstream() {
     outcomes::report(fault, &told(&answer), &scene.reasons(), stays, Some(true));
     // One more than before: another request passed while this one waited.
     scene.faulty.seen.until_open(2, PATIENCE).await;
+}
+
+/// One that never reads gives up its place, and the upstream's connection, after the idle time-out: the rest of the world
+/// does not wait for it.
+#[tokio::test]
+async fn a_caller_that_never_reads_loses_its_answer_and_its_place() {
+    let length = 64 << 20;
+    let act = move |mut peer: Peer| async move {
+        peer.write(format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n"
+        ))
+        .await;
+        for _ in 0..length >> 16 {
+            peer.write([b'a'; 1 << 16]).await;
+        }
+        Some(peer)
+    };
+    let terms = Terms {
+        policy: Policy::new().idle_timeout(SHORT).concurrent(ONE),
+        ..Terms::default()
+    };
+    let scene = Scene::with(terms, fault(act)).await;
+    let before = Baseline::of(&scene).await;
+    let mut wire = scene.front.connect().await;
+    wire.send(scene.front.get("/proxy/svc/fault", &scene.token).bytes())
+        .await;
+    let mut answer = wire.head().await;
+    assert_eq!(answer.status, 200);
+    let next = scene.front.get("/proxy/svc/good", &scene.token);
+    let refused = next.send().await;
+    assert_eq!(refused.code(), "PROXY_STATE_UNAVAILABLE");
+    assert_eq!(scene.reasons(), "too many requests to this service");
+    scene.faulty.seen.until_open(0, PATIENCE).await;
+    let fault = "the caller never reads the answer";
+    scene.stays_good(fault).await;
+
+    // Reading now, it sees that this is not all.
+    while wire.read_body(&mut answer).await {}
+    assert!(!answer.complete && answer.body.len() < length);
+    drop(wire);
+    outcomes::report(fault, &told(&answer), &scene.reasons(), false, Some(false));
+    before.is_back(&scene).await;
 }
 
 /// Waits until a number has stayed what it is.

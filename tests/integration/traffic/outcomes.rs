@@ -69,6 +69,7 @@ const TABLES: [Table; 5] = [
             "the caller leaves before the answer",
             "the caller leaves within the answer",
             "the caller does not read the answer",
+            "the caller never reads the answer",
             "the sandbox has too many requests under way",
             "the service has too many requests under way",
             "the proxy is shutting down",

@@ -1,0 +1,314 @@
+use std::{
+    collections::{HashMap, hash_map::RandomState},
+    fmt,
+    hash::BuildHasher,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    time::{Duration, SystemTime},
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    ConfigError,
+    token::{Claims, Clock, TokenError, claims::check_id, unix_seconds},
+};
+
+/// Takes tokens back before they expire: one, those of a session, or those of a sandbox.
+///
+/// What is revoked stays so for as long as any of its tokens could be good; the next request with one is answered with
+/// 401, and what is under way ends at once: requests, streams, WebSockets. Clones share what they know, so one of them
+/// goes into every proxy of a process, and one stays with whoever ends sandboxes. It lives in memory: after a restart, or
+/// on another machine, say it again.
+///
+/// # Example
+///
+/// ```
+/// use sallygate::{JwtVerifier, ProxyLayer, Revocations};
+///
+/// let revocations = Revocations::new();
+/// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.revocations(&revocations);
+///
+/// revocations.revoke_sandbox("box-1")?;
+/// revocations.revoke_session("box-2", "run-7")?;
+/// revocations.revoke_token("01JD0Q6XK8")?; // its `jti`: see `Draft::id`
+/// # Ok::<(), sallygate::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct Revocations {
+    max_lifetime: u64,
+    clock: Arc<dyn Clock>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    revoked: RwLock<Revoked>,
+    hasher: RandomState,
+    /// Whoever has an exchange under way listens at the line of its sandbox.
+    lines: Box<[watch::Sender<()>]>,
+}
+
+/// Until when each must be remembered, in seconds since 1970.
+#[derive(Default)]
+struct Revoked {
+    sandboxes: HashMap<Box<str>, Sandbox>,
+    tokens: HashMap<Box<str>, u64>,
+    entries: usize,
+    swept: usize,
+}
+
+#[derive(Default)]
+struct Sandbox {
+    whole: Option<u64>,
+    sessions: HashMap<Box<str>, u64>,
+}
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// Clocks differ: a token may be this much younger than it seems.
+const SKEW: u64 = 60;
+
+/// Few enough to be told all at once, many enough that a sandbox wakes few others.
+const LINES: usize = 64;
+
+const ENTRIES_MAX: usize = 1 << 20;
+
+impl Revocations {
+    /// Creates an empty list for tokens that live 24 hours at most.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            max_lifetime: DAY,
+            clock: Arc::new(SystemTime::now),
+            shared: Arc::new(Shared {
+                revoked: RwLock::default(),
+                hasher: RandomState::new(),
+                lines: (0..LINES).map(|_| watch::Sender::new(())).collect(),
+            }),
+        }
+    }
+
+    /// The longest life of a token, in whole seconds: what is revoked is remembered for as long, and tokens that would
+    /// live longer are refused from the start. Defaults to 24 hours, as
+    /// [`JwtVerifier::max_lifetime`](crate::JwtVerifier::max_lifetime).
+    #[must_use]
+    pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_lifetime = lifetime.as_secs();
+        self
+    }
+
+    /// Takes the time from `clock`. Defaults to the system's.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Revokes all tokens of a sandbox, those still to be issued among them.
+    ///
+    /// # Errors
+    ///
+    /// When it is no id that a token could bear, or there are a million revocations already.
+    pub fn revoke_sandbox(&self, sandbox_id: &str) -> Result<(), ConfigError> {
+        check_id(sandbox_id, "not the id of a sandbox")?;
+        self.revoke(|revoked, until| {
+            let sandbox = revoked.sandboxes.entry(sandbox_id.into()).or_default();
+            sandbox.whole.replace(until).is_none()
+        })?;
+        self.line(sandbox_id).send_replace(());
+        Ok(())
+    }
+
+    /// Revokes all tokens of one session of a sandbox, those still to be issued among them.
+    ///
+    /// # Errors
+    ///
+    /// As for a sandbox.
+    pub fn revoke_session(&self, sandbox_id: &str, session_id: &str) -> Result<(), ConfigError> {
+        check_id(sandbox_id, "not the id of a sandbox")?;
+        check_id(session_id, "not the id of a session")?;
+        self.revoke(|revoked, until| {
+            let sandbox = revoked.sandboxes.entry(sandbox_id.into()).or_default();
+            sandbox.sessions.insert(session_id.into(), until).is_none()
+        })?;
+        self.line(sandbox_id).send_replace(());
+        Ok(())
+    }
+
+    /// Revokes the token with this id: the claim `jti` of a JWT.
+    ///
+    /// # Errors
+    ///
+    /// As for a sandbox.
+    pub fn revoke_token(&self, token_id: &str) -> Result<(), ConfigError> {
+        check_id(token_id, "not the id of a token")?;
+        self.revoke(|revoked, until| revoked.tokens.insert(token_id.into(), until).is_none())?;
+        for line in &self.shared.lines {
+            line.send_replace(());
+        }
+        Ok(())
+    }
+
+    /// `add` says whether there is one more.
+    fn revoke(&self, add: impl FnOnce(&mut Revoked, u64) -> bool) -> Result<(), ConfigError> {
+        let now = unix_seconds(self.clock.now());
+        let mut revoked = self
+            .shared
+            .revoked
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if revoked.entries >= (2 * revoked.swept).clamp(1024, ENTRIES_MAX) {
+            revoked.sweep(now);
+        }
+        if revoked.entries >= ENTRIES_MAX {
+            return Err(ConfigError::Limit("a million revocations already"));
+        }
+        let until = now.saturating_add(self.max_lifetime).saturating_add(SKEW);
+        revoked.entries += usize::from(add(&mut revoked, until));
+        Ok(())
+    }
+
+    /// Refuses what is revoked, and what would live on after its revocation is forgotten.
+    pub(crate) fn check(&self, claims: &Claims, now: SystemTime) -> Result<(), TokenError> {
+        let now = unix_seconds(now);
+        let longest = now.saturating_add(self.max_lifetime).saturating_add(SKEW);
+        if unix_seconds(claims.expires_at()) > longest {
+            return Err(TokenError::Lifetime);
+        }
+        if self.revoked().lists(claims, now) {
+            return Err(TokenError::Revoked);
+        }
+        Ok(())
+    }
+
+    /// Where to listen for whatever may concern these claims. Look after you began to listen.
+    pub(crate) fn listen(&self, claims: &Claims) -> watch::Receiver<()> {
+        self.line(claims.sandbox_id()).subscribe()
+    }
+
+    fn revoked(&self) -> RwLockReadGuard<'_, Revoked> {
+        self.shared
+            .revoked
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "there are so many")]
+    fn line(&self, sandbox_id: &str) -> &watch::Sender<()> {
+        let hash = self.shared.hasher.hash_one(sandbox_id);
+        &self.shared.lines[hash as usize % LINES]
+    }
+}
+
+impl Revoked {
+    fn lists(&self, claims: &Claims, now: u64) -> bool {
+        let holds = |until: &u64| *until > now;
+        let sandbox = self.sandboxes.get(claims.sandbox_id());
+        let session = |sandbox: &Sandbox| {
+            let until = claims.session_id().and_then(|id| sandbox.sessions.get(id));
+            until.is_some_and(holds)
+        };
+        sandbox.is_some_and(|sandbox| sandbox.whole.as_ref().is_some_and(holds) || session(sandbox))
+            || claims
+                .token_id()
+                .and_then(|id| self.tokens.get(id))
+                .is_some_and(holds)
+    }
+
+    /// Forgets what no token is concerned by any more.
+    fn sweep(&mut self, now: u64) {
+        let mut entries = 0;
+        self.tokens.retain(|_, until| *until > now);
+        self.sandboxes.retain(|_, sandbox| {
+            sandbox.whole = sandbox.whole.filter(|until| *until > now);
+            sandbox.sessions.retain(|_, until| *until > now);
+            let kept = usize::from(sandbox.whole.is_some()) + sandbox.sessions.len();
+            entries += kept;
+            kept > 0
+        });
+        self.entries = entries + self.tokens.len();
+        self.swept = self.entries;
+    }
+}
+
+impl Default for Revocations {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Revocations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Revocations").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicU64, Ordering::Relaxed},
+        time::UNIX_EPOCH,
+    };
+
+    use super::*;
+
+    fn scene(lifetime: u64) -> (Revocations, Arc<AtomicU64>) {
+        let clock = Arc::new(AtomicU64::new(1_000_000));
+        let time = clock.clone();
+        let revocations = Revocations::new()
+            .max_lifetime(Duration::from_secs(lifetime))
+            .clock(move || UNIX_EPOCH + Duration::from_secs(time.load(Relaxed)));
+        (revocations, clock)
+    }
+
+    fn check(revocations: &Revocations, now: u64, expires_at: u64) -> Result<(), TokenError> {
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let claims = Claims::new("box", at(expires_at)).unwrap();
+        revocations.check(&claims, at(now))
+    }
+
+    #[test]
+    fn a_revocation_is_remembered_for_as_long_as_a_token_could_be_good() {
+        let (revocations, clock) = scene(900);
+        revocations.revoke_sandbox("box").unwrap();
+        let last = 1_000_000 + 900 + SKEW;
+        assert_eq!(
+            check(&revocations, last - 1, last),
+            Err(TokenError::Revoked)
+        );
+        // A sweep forgets it no earlier.
+        clock.store(last - 1, Relaxed);
+        for id in 0..2000 {
+            revocations.revoke_token(&format!("token-{id}")).unwrap();
+        }
+        assert_eq!(
+            check(&revocations, last - 1, last),
+            Err(TokenError::Revoked)
+        );
+        assert_eq!(check(&revocations, last, last + 1), Ok(()));
+    }
+
+    #[test]
+    fn a_token_that_would_outlive_its_revocation_is_refused_from_the_start() {
+        let (revocations, _) = scene(900);
+        let longest = 1_000_000 + 900 + SKEW;
+        assert_eq!(check(&revocations, 1_000_000, longest), Ok(()));
+        assert_eq!(
+            check(&revocations, 1_000_000, longest + 1),
+            Err(TokenError::Lifetime)
+        );
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_what_is_over_makes_room() {
+        let (revocations, clock) = scene(900);
+        for id in 0..ENTRIES_MAX {
+            revocations.revoke_session("box", &id.to_string()).unwrap();
+        }
+        let full = revocations.revoke_token("one too many").unwrap_err();
+        assert_eq!(full.to_string(), "limit: a million revocations already");
+        clock.fetch_add(900 + SKEW, Relaxed);
+        revocations.revoke_token("one too many").unwrap();
+        let revoked = revocations.revoked();
+        assert_eq!((revoked.entries, revoked.sandboxes.len()), (1, 0));
+    }
+}
