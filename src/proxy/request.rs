@@ -13,7 +13,7 @@ use crate::{
     proxy::{
         Reason,
         gate::{Gate, State},
-        route::{check_length, check_path, path_and_query},
+        route::{check_length, check_path, check_size, path_and_query},
     },
     service::{Entry, Registry, ServiceConfig},
     upstream::{PathProblem, headers},
@@ -109,6 +109,11 @@ pub(super) fn authorize(parts: &Parts, policy: &Policy, gate: &Gate) -> Result<(
     }
     if !policy.allows_path(path) {
         return Err(Reason::PathNotAllowed);
+    }
+    if policy.header_fields.is_some() || policy.header_bytes.is_some() {
+        let fields = policy.header_fields.unwrap_or(usize::MAX);
+        let bytes = policy.header_bytes.unwrap_or(usize::MAX);
+        check_size(&parts.headers, fields, bytes)?;
     }
     if let Some(limit) = policy.body_bytes {
         check_length(&parts.headers, limit)?;

@@ -138,13 +138,7 @@ pub(super) fn check_headers(parts: &Parts, limits: &Limits) -> Result<(), Reason
         return Err(Reason::UriTooLong);
     }
     let headers = &parts.headers;
-    let size: usize = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 32)
-        .sum();
-    if headers.len() > limits.header_fields || size > limits.header_bytes {
-        return Err(Reason::HeadersTooLarge);
-    }
+    check_size(headers, limits.header_fields, limits.header_bytes)?;
     check_host(parts)?;
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next()
@@ -153,6 +147,19 @@ pub(super) fn check_headers(parts: &Parts, limits: &Limits) -> Result<(), Reason
         return Err(Reason::Header("transfer-encoding is not a single chunked"));
     }
     check_length(headers, limits.body_bytes)
+}
+
+/// Refuses too many fields, or too large ones.
+pub(super) fn check_size(headers: &HeaderMap, fields: usize, bytes: usize) -> Result<(), Reason> {
+    let size: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 32)
+        .sum();
+    if headers.len() > fields || size > bytes {
+        Err(Reason::HeadersTooLarge)
+    } else {
+        Ok(())
+    }
 }
 
 /// Refuses a length that could be read in two ways, and one over the limit.

@@ -10,7 +10,7 @@ use crate::{
     body::Watch,
     proxy::{Reason, answer, passage::Passage, repeat::Spare, request, websocket::WebSocket},
     service::Entry,
-    upstream::{ResponseTimeout, headers},
+    upstream::headers,
 };
 
 /// What was made of the caller's request, beside what goes out.
@@ -97,10 +97,8 @@ impl Passage {
         request::seal(&mut self.request);
         headers::sign(self.request.headers_mut(), self.version, &self.gate.via);
         *self.request.version_mut() = target.version();
-        if let Some(timeout) = entry.policy.response_timeout {
-            self.request
-                .extensions_mut()
-                .insert(ResponseTimeout(timeout));
+        if let Some(timeouts) = entry.policy.timeouts() {
+            self.request.extensions_mut().insert(timeouts);
         }
         if let Some(websocket) = websocket {
             websocket.ask(self.request.headers_mut());

@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue, Method};
 use crate::{
     ConfigError,
     service::{PathPattern, Place},
-    upstream::headers,
+    upstream::{Timeouts, headers},
 };
 
 /// What a service lets through: methods, paths, headers, encoded slashes, how much and how many at a time.
@@ -32,8 +32,11 @@ pub struct Policy {
     pub(crate) pass_response: Vec<HeaderName>,
     pub(crate) encoded_slashes: bool,
     pub(crate) body_bytes: Option<u64>,
+    pub(crate) header_bytes: Option<usize>,
+    pub(crate) header_fields: Option<usize>,
     pub(crate) response_bytes: Option<u64>,
-    pub(crate) response_timeout: Option<Duration>,
+    connect_timeout: Option<Duration>,
+    response_timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) expiry_grace: Option<Duration>,
     pub(crate) concurrent: Option<NonZeroUsize>,
@@ -56,7 +59,10 @@ impl Policy {
             pass_response: Vec::new(),
             encoded_slashes: false,
             body_bytes: None,
+            header_bytes: None,
+            header_fields: None,
             response_bytes: None,
+            connect_timeout: None,
             response_timeout: None,
             idle_timeout: None,
             expiry_grace: None,
@@ -104,12 +110,44 @@ impl Policy {
         self
     }
 
+    /// Answers 431 to larger headers, counted as for [`Limits::header_bytes`](crate::proxy::Limits::header_bytes), which
+    /// holds in any case. Defaults to that.
+    #[must_use]
+    pub const fn header_bytes(mut self, bytes: usize) -> Self {
+        self.header_bytes = Some(bytes);
+        self
+    }
+
+    /// Answers 431 to more header fields. Defaults to the proxy's own limit
+    /// ([`Limits::header_fields`](crate::proxy::Limits::header_fields)), which holds in any case.
+    #[must_use]
+    pub const fn header_fields(mut self, fields: usize) -> Self {
+        self.header_fields = Some(fields);
+        self
+    }
+
     /// Breaks off the body of an answer that is longer; one whose length is announced is answered with 502. Defaults to
     /// any length.
     #[must_use]
     pub fn response_bytes(mut self, bytes: u64) -> Self {
         self.response_bytes = Some(bytes);
         self
+    }
+
+    /// Gives up on a connection for this service after this long, TLS included, in place of
+    /// [`Client::connect_timeout`](crate::Client::connect_timeout). An outbound service other than a
+    /// [`Client`](crate::Client) does not know of it.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = Some(timeout);
+        self
+    }
+
+    pub(crate) const fn timeouts(&self) -> Option<Timeouts> {
+        match (self.connect_timeout, self.response_timeout) {
+            (None, None) => None,
+            (connect, response) => Some(Timeouts { connect, response }),
+        }
     }
 
     /// Gives up on an answer of this service after this long, as

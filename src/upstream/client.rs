@@ -63,9 +63,17 @@ struct Inner {
     http2: OnceLock<Pools>,
 }
 
-/// In the extensions of a request: its service's own time-out.
+/// In the extensions of a request: its service's own time-outs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ResponseTimeout(pub(crate) Duration);
+pub(crate) struct Timeouts {
+    pub(crate) connect: Option<Duration>,
+    pub(crate) response: Option<Duration>,
+}
+
+tokio::task_local! {
+    /// That of the request which is polled: a pool tells a connector no more than where to connect to.
+    static CONNECT_TIMEOUT: Duration;
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Versions {
@@ -303,10 +311,12 @@ impl Service<Request<Body>> for Client {
         };
         // The connection's version is settled by ALPN; a request that insists on HTTP/2 would be refused over HTTP/1.
         *request.version_mut() = Version::HTTP_11;
-        let timeout = match request.extensions_mut().remove::<ResponseTimeout>() {
-            Some(ResponseTimeout(timeout)) => timeout.min(YEAR),
-            None => self.inner.settings.response_timeout,
-        };
+        let own = request.extensions_mut().remove::<Timeouts>();
+        let timeout = own
+            .and_then(|own| own.response)
+            .map_or(self.inner.settings.response_timeout, |timeout| {
+                timeout.min(YEAR)
+            });
         let place = self.inner.pools(versions).enter();
         ResponseFuture {
             watch: request.body().watch(),
@@ -314,6 +324,7 @@ impl Service<Request<Body>> for Client {
             place: Some(place),
             timer: tokio::time::sleep(timeout),
             timeout,
+            connect_timeout: own.and_then(|own| own.connect),
         }
     }
 }
@@ -326,6 +337,7 @@ pin_project! {
         #[pin]
         timer: Sleep,
         timeout: Duration,
+        connect_timeout: Option<Duration>,
         watch: Option<Arc<Watch>>,
         place: Option<Place>,
     }
@@ -336,7 +348,11 @@ impl Future for ResponseFuture {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let Poll::Ready(answer) = this.response.poll(cx) {
+        let answer = match *this.connect_timeout {
+            None => this.response.poll(cx),
+            Some(timeout) => CONNECT_TIMEOUT.sync_scope(timeout, || this.response.poll(cx)),
+        };
+        if let Poll::Ready(answer) = answer {
             return Poll::Ready(match answer {
                 Ok(answer) => {
                     let place = this.place.take();
@@ -378,7 +394,8 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let connect = tokio::time::timeout(self.timeout, self.https.call(uri));
+        let timeout = CONNECT_TIMEOUT.try_with(|own| *own).unwrap_or(self.timeout);
+        let connect = tokio::time::timeout(timeout.min(YEAR), self.https.call(uri));
         Box::pin(async move { Ok(Stream::new(connect.await.map_err(|_| TimedOut)??)) })
     }
 }

@@ -59,7 +59,7 @@ pub use self::{
 };
 
 pub(crate) use self::{
-    client::{ResponseTimeout, YEAR},
+    client::{Timeouts, YEAR},
     frames::Close,
     location::Rewrite,
     splice::Splice,

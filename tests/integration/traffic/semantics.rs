@@ -296,6 +296,49 @@ async fn header_sets_pass_from_the_smallest_to_the_largest() {
     assert_eq!(stack.upstream.requests().len(), 2);
 }
 
+#[tokio::test]
+async fn a_service_may_take_fewer_and_smaller_headers_than_the_proxy() {
+    let stack = Stack::new().await;
+    let fewer = stack.svc().with_policy(Policy::new().header_fields(10));
+    let smaller = stack.svc().with_policy(Policy::new().header_bytes(2000));
+    let layer = stack
+        .layer_with("fewer", fewer)
+        .service("smaller", smaller)
+        .unwrap();
+    let front = stack.serve(layer.into_service()).await;
+    let token = stack.token();
+    let many = (0..20).fold(String::new(), |many, number| {
+        many + &format!("x-{number}: a\r\n")
+    });
+    let large = format!("x-large: {}\r\n", "a".repeat(2000));
+    for (service, headers, code) in [
+        ("fewer", &many, "PROXY_HEADERS_TOO_LARGE"),
+        ("fewer", &large, ""),
+        ("smaller", &many, ""),
+        ("smaller", &large, "PROXY_HEADERS_TOO_LARGE"),
+    ] {
+        let mut wire = front.connect().await;
+        let target = format!("/proxy/{service}/a");
+        wire.send(format!(
+            "GET {target} HTTP/1.1\r\nhost: gate.test\r\nauthorization: Bearer {token}\r\n{headers}\r\n"
+        ))
+        .await;
+        let answer = wire.answer().await;
+        if code.is_empty() {
+            assert_eq!(answer.text(), "hello", "{service}");
+        } else {
+            assert_eq!(
+                (answer.status, answer.code().as_str()),
+                (431, code),
+                "{service}"
+            );
+        }
+        wire.send(front.get(&target, &token).bytes()).await;
+        assert_eq!(wire.answer().await.text(), "hello", "{service}");
+    }
+    assert_eq!(stack.upstream.requests().len(), 6);
+}
+
 /// As a caller sends them that takes the proxy for an HTTP proxy.
 #[tokio::test]
 async fn a_request_in_absolute_form_goes_where_its_path_leads() {

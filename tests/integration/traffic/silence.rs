@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sallygate::{Client, Target};
+use sallygate::{Client, Policy, Service, Target};
 use tokio::{net::TcpStream, time::Instant};
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     outcomes,
     scene::{SHORT, Scene, Terms, is_served, told},
 };
-use crate::support::{PATIENCE, nowhere, within};
+use crate::support::{PATIENCE, Stack, nowhere, within};
 
 /// Plays a fault of another target than the faulty upstream; the service `other` stays good.
 async fn play(name: &'static str, target: &str, expected: u16) {
@@ -64,6 +64,37 @@ async fn a_tls_handshake_that_never_ends_is_given_up() {
     socket.listen(16).unwrap();
     let url = format!("https://{address}");
     play("the TLS handshake does not come to its end", &url, 504).await;
+}
+
+/// Two services of one proxy and one client, before the same host, which takes connections and says nothing.
+#[tokio::test]
+async fn a_service_has_its_own_time_out_for_connections() {
+    let (socket, address) = nowhere();
+    socket.listen(16).unwrap();
+    let stack = Stack::new().await;
+    let service = |timeout| {
+        let target = Target::new(&format!("https://{address}")).unwrap();
+        let policy = Policy::new().connect_timeout(timeout);
+        Service::bearer(target, stack.key.clone()).with_policy(policy)
+    };
+    let layer = stack
+        .layer_with("short", service(SHORT))
+        .service("long", service(PATIENCE))
+        .unwrap()
+        .client(Client::new().connect_timeout(PATIENCE));
+    let front = stack.serve(layer.into_service()).await;
+    let token = stack.token();
+    let mut long = front.connect().await;
+    long.send(front.get("/proxy/long/a", &token).bytes()).await;
+    for _ in 0..2 {
+        let answer = front.get("/proxy/short/a", &token).send();
+        assert_eq!(
+            within(PATIENCE / 2, answer).await.code(),
+            "PROXY_TARGET_TIMEOUT"
+        );
+    }
+    let waits = tokio::time::timeout(SHORT, long.answer()).await;
+    assert!(waits.is_err(), "{waits:?}");
 }
 
 #[tokio::test]
