@@ -65,8 +65,9 @@ impl Limits {
         self
     }
 
-    /// Gives up on a body of a request or an answer, or on a WebSocket, when nothing has come for this long. Defaults to
-    /// ten minutes. How long a body may take as a whole is not limited. A service may have its own:
+    /// Gives up on a body of a request or an answer, or on a WebSocket, when nothing has come for this long, and on an
+    /// answer when its caller has not read for as long, or up to twice that. Defaults to ten minutes. How long a body may
+    /// take as a whole is limited by the token alone ([`Policy::expiry_grace`](crate::Policy::expiry_grace)). A service may have its own:
     /// [`Policy::idle_timeout`](crate::Policy::idle_timeout).
     #[must_use]
     pub const fn idle_timeout(mut self, timeout: Duration) -> Self {

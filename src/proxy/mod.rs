@@ -29,8 +29,8 @@
 //! # WebSockets
 //!
 //! A request for a WebSocket, over HTTP/1.1 or HTTP/2 (RFC 8441), passes the same stages, as a `GET`. Once the upstream has
-//! accepted, bytes pass both ways, unread. It is closed when the token expires (1008), when nothing moves for the
-//! [idle time-out](Limits::idle_timeout), and when the host [shuts down](Handle::shutdown) (1001).
+//! accepted, bytes pass both ways, unread. It is closed when the token expires or is [revoked](crate::Revocations) (1008),
+//! when nothing moves for the [idle time-out](Limits::idle_timeout), and when the host [shuts down](Handle::shutdown) (1001).
 //!
 //! The server in front must let go of the connection: `axum::serve` does; with hyper it is
 //! `serve_connection_with_upgrades`, and for HTTP/2 also `enable_connect_protocol`. (With hyper's `serve_connection` alone
