@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
-use sallygate::proxy::Limits;
-
 use crate::{
-    Failure, bounds,
+    Failure,
+    bounds::Whole,
     refusal::Refusal,
+    revoked::{Revocation, Revoked},
     secret::{Secret, reason},
     section::{PEM, Section},
     upstream::Upstream,
@@ -29,7 +29,7 @@ pub(crate) struct Config {
     /// Host names, each with the name of its service.
     pub(crate) hosts: Vec<(String, String)>,
     pub(crate) cors: Option<Vec<String>>,
-    pub(crate) limits: Limits,
+    pub(crate) bounds: Whole,
     pub(crate) token: Token,
     pub(crate) services: Vec<Upstream>,
 }
@@ -43,6 +43,7 @@ pub(crate) struct Token {
     pub(crate) secret: Secret,
     pub(crate) issuer: Option<String>,
     pub(crate) audience: Option<String>,
+    revoked: Option<Revoked>,
 }
 
 const HOSTS: &str = r#"{ "HOST" = "SERVICE" }, a service of this file"#;
@@ -103,9 +104,9 @@ impl Config {
                 .section("cors", "{ origins = […] }")?
                 .map(origins)
                 .transpose()?,
-            limits: root
+            bounds: root
                 .section("limits", LIMITS)?
-                .map_or(Ok(Limits::new()), bounds::limits)?,
+                .map_or(Ok(Whole::default()), Whole::parse)?,
             token: Token::parse(root.required_section("token", "a table [token]")?)?,
             services: root
                 .required_section("services", SERVICES)?
@@ -162,11 +163,17 @@ impl Tls {
 
 impl Token {
     fn parse(mut section: Section) -> Result<Self, Refusal> {
-        section.only(&["secret", "issuer", "audience"])?;
+        section.only(&["secret", "issuer", "audience", "revoked"])?;
         Ok(Self {
             secret: Secret::required(&mut section, "secret")?,
             issuer: section.text("issuer", "a text")?,
             audience: section.text("audience", "a text")?,
+            revoked: Revoked::optional(&mut section, "revoked")?,
         })
+    }
+
+    /// What is no longer good, though it may be signed well.
+    pub(crate) fn revoked(&self) -> Result<Vec<Revocation>, Refusal> {
+        self.revoked.as_ref().map_or(Ok(Vec::new()), Revoked::read)
     }
 }

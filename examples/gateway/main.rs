@@ -9,9 +9,9 @@
 //! `token` in place of `env` prints the token alone.
 //!
 //! The first line of standard output is `listening on http://ADDR:PORT`. SIGTERM and Ctrl-C stop it after the requests
-//! under way; a second one does not wait for them. SIGHUP makes it read the file again: its services, and the keys of its
-//! tokens; with a file that is wrong, everything stays as it is. It says on standard error when a key cannot be had; with
-//! `RUST_LOG=info` also why requests are refused, a line each.
+//! under way; a second one does not wait for them. SIGHUP makes it read the file again: its services, the keys of its
+//! tokens, and which of them are revoked; with a file that is wrong, everything stays as it is. It says on standard error
+//! when a key cannot be had; with `RUST_LOG=info` also why requests are refused, a line each.
 //!
 //! - `config.rs`: the file, key by key; `section.rs` reads its tables, `refusal.rs` is what is said of a wrong one
 //! - `setup.rs`: from the file to a `ProxyLayer`: start here to see the API in use
@@ -19,7 +19,7 @@
 //!   `place.rs`, `rules.rs` and `bounds.rs`: where it is, where its key goes, what passes, and how much of it
 //! - `source.rs`: where a key comes from: `secret.rs`, `oauth.rs`, `github_app.rs`, `google.rs`; `endpoint.rs` is where
 //!   the latter ask
-//! - `sandbox.rs`: what a sandbox is given
+//! - `sandbox.rs`: what a sandbox is given; `revoked.rs`: what is taken back
 //! - `outbound.rs`: a client for each set of trusted certificates
 //! - `serve.rs`: sockets and connections; `signals.rs`: what it is told while it runs; `reload.rs`: the file, again
 //!
@@ -37,6 +37,7 @@ mod place;
 mod preset;
 mod refusal;
 mod reload;
+mod revoked;
 mod rules;
 #[cfg_attr(not(feature = "sigv4"), path = "no_s3.rs")]
 mod s3;
@@ -60,7 +61,7 @@ use std::{
     time::Duration,
 };
 
-use sallygate::proxy::Handle;
+use sallygate::{Revocations, proxy::Handle};
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
@@ -78,8 +79,9 @@ use crate::{
 type Failure = Box<dyn Error + Send + Sync>;
 
 const USAGE: &str = "usage: gateway FILE
-       gateway FILE env --sandbox ID [--session ID] [--expires-in 15m] [--format shell|dotenv|json] [--origin URL]
-       gateway FILE token --sandbox ID [--session ID] [--expires-in 15m]
+       gateway FILE env --sandbox ID [--session ID] [--id ID] [--expires-in 15m] [--format shell|dotenv|json]
+                        [--origin URL]
+       gateway FILE token --sandbox ID [--session ID] [--id ID] [--expires-in 15m]
 
 The second prints what a sandbox needs so that its tools come here, for its shell to evaluate (as dotenv: the variables
 alone), the third a token and nothing else. With RUST_LOG=info in the environment, the first says on standard error why
@@ -120,7 +122,13 @@ fn run(file: &Path) -> Result<(), Failure> {
         .init();
     let config = Config::read(file)?;
     let within = |problem: Refusal| problem.within(file);
+    // No token lives longer than a day, but new ones may be issued: what is revoked is so for as long as this runs.
+    let revocations = Revocations::new().max_lifetime(Duration::MAX);
+    for revocation in config.token.revoked().map_err(within)? {
+        revocation.tell(&revocations)?;
+    }
     let proxy = config.proxy(Source::credential).map_err(within)?;
+    let proxy = proxy.revocations(&revocations);
     let tls = config.acceptor().map_err(within)?;
     let listeners = serve::listen(config.listen, config.threads)
         .map_err(|problem| Refusal::new("listen", format!("a free address ({problem})")))
@@ -137,14 +145,14 @@ fn run(file: &Path) -> Result<(), Failure> {
         let outbound = Outbound::new(config.private_clients().map_err(within)?);
         outbounds.push(outbound.clone());
         let proxy = proxy.clone().client(outbound).into_service();
-        let (tls, reached) = (tls.clone(), reached.clone());
+        let (heads, tls, reached) = (config.bounds.heads, tls.clone(), reached.clone());
         let runtime = single_threaded()?;
         thread::Builder::new()
             .name("gateway".into())
-            .spawn(move || runtime.block_on(serve::serve(listener, tls, proxy, reached)))?;
+            .spawn(move || runtime.block_on(serve::serve(listener, heads, tls, proxy, reached)))?;
     }
     drop(reached);
-    let reload = Reload::new(file, handle.clone(), outbounds);
+    let reload = Reload::new(file, handle.clone(), outbounds, revocations);
 
     let scheme = config.scheme();
     single_threaded()?.block_on(async {

@@ -1,24 +1,31 @@
 use std::path::{Path, PathBuf};
 
-use sallygate::{ConfigError, proxy::Handle};
+use sallygate::{ConfigError, Revocations, proxy::Handle};
 
 use crate::{Failure, config::Config, outbound::Outbound, refusal::Refusal, source::Source};
 
-/// What it takes to read the file again while requests are under way: its services and the keys of its tokens. The rest
-/// of the file stays as it was at the start.
+/// What it takes to read the file again while requests are under way: its services, the keys of its tokens, and
+/// which of them are revoked. The rest of the file stays as it was at the start.
 pub(crate) struct Reload {
     file: PathBuf,
     handle: Handle,
     /// One for each thread.
     outbounds: Vec<Outbound>,
+    revocations: Revocations,
 }
 
 impl Reload {
-    pub(crate) fn new(file: &Path, handle: Handle, outbounds: Vec<Outbound>) -> Self {
+    pub(crate) fn new(
+        file: &Path,
+        handle: Handle,
+        outbounds: Vec<Outbound>,
+        revocations: Revocations,
+    ) -> Self {
         Self {
             file: file.to_owned(),
             handle,
             outbounds,
+            revocations,
         }
     }
 
@@ -28,6 +35,7 @@ impl Reload {
         let within = |problem: Refusal| problem.within(&self.file);
         let services = config.services(Source::credential).map_err(within)?;
         let verifier = config.token.verifier().map_err(within)?;
+        let revoked = config.token.revoked().map_err(within)?;
         let private = self.outbounds.iter().map(|_| config.private_clients());
         let private = private.collect::<Result<Vec<_>, _>>().map_err(within)?;
 
@@ -47,6 +55,10 @@ impl Reload {
                 service(change)?;
             }
             change.set_verifier(verifier);
+            // Last: they cannot be undone.
+            revoked
+                .iter()
+                .try_for_each(|one| one.tell(&self.revocations))?;
             Ok::<_, ConfigError>(())
         })?;
         Ok(())

@@ -48,6 +48,7 @@ pub(crate) fn env(file: &Path, options: &[&str]) -> Result<(), Failure> {
 struct Options<'a> {
     sandbox: &'a str,
     session: Option<&'a str>,
+    id: Option<&'a str>,
     lifetime: Duration,
     format: fn(&SandboxSetup) -> String,
     origin: Option<&'a str>,
@@ -59,6 +60,7 @@ impl<'a> Options<'a> {
         let mut parsed = Self {
             sandbox: "",
             session: None,
+            id: None,
             lifetime: Duration::from_secs(15 * 60),
             format: SandboxSetup::to_shell,
             origin: None,
@@ -66,7 +68,7 @@ impl<'a> Options<'a> {
         let mut words = options.iter().copied();
         while let Some(name) = words.next() {
             let known = match name {
-                "--sandbox" | "--session" | "--expires-in" => true,
+                "--sandbox" | "--session" | "--id" | "--expires-in" => true,
                 "--format" | "--origin" => command == "env",
                 _ => false,
             };
@@ -78,6 +80,7 @@ impl<'a> Options<'a> {
             match name {
                 "--sandbox" => sandbox = Some(value),
                 "--session" => parsed.session = Some(value),
+                "--id" => parsed.id = Some(value),
                 "--origin" => parsed.origin = Some(value),
                 "--format" => parsed.format = format(value)?,
                 _ => parsed.lifetime = lifetime(value)?,
@@ -93,6 +96,9 @@ impl<'a> Options<'a> {
         let mut draft = issuer.issue(self.sandbox).expires_in(self.lifetime);
         if let Some(session) = self.session {
             draft = draft.session(session);
+        }
+        if let Some(id) = self.id {
+            draft = draft.id(id);
         }
         Ok(draft.sign()?)
     }

@@ -25,10 +25,16 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
-use crate::outbound::Outbound;
+use crate::{bounds::Heads, outbound::Outbound};
 
 /// How long a caller may take for the head of a request. A connection without requests is closed after as long.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Longest list of header fields in HTTP/2, where the file does not ask for more.
+const LIST: u32 = 64 << 10;
+
+/// The longest that the proxy takes, and a host: in HTTP/2, they are among the fields.
+const REQUEST_LINE: u32 = 20 << 10;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -78,12 +84,13 @@ pub(crate) enum Stage {
 /// Serves connections until the gateway stops, and then until they are at an end.
 pub(crate) async fn serve(
     listener: net::TcpListener,
+    heads: Heads,
     tls: Option<TlsAcceptor>,
     proxy: ProxyService<Outbound>,
     mut stage: watch::Receiver<Stage>,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let server = server();
+    let server = server(heads);
     let open = GracefulShutdown::new();
     loop {
         let stream = tokio::select! {
@@ -116,19 +123,24 @@ pub(crate) async fn serve(
 }
 
 /// HTTP/1.1, or HTTP/2 where the caller begins with it.
-fn server() -> auto::Builder<TokioExecutor> {
+fn server(heads: Heads) -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT);
+    // Set, it costs every request: only for more than it takes anyway.
+    if let Some(fields) = heads.fields.filter(|fields| *fields > 100) {
+        server.http1().max_headers(fields);
+    }
+    let list = heads.bytes.map_or(0, |bytes| bytes + REQUEST_LINE);
     server
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(HEAD_TIMEOUT)
         // WebSockets, too.
         .enable_connect_protocol()
-        .max_header_list_size(64 << 10);
+        .max_header_list_size(list.max(LIST));
     server
 }
 

@@ -29,7 +29,7 @@ impl Config {
         }
         proxy = self.routes(proxy)?;
         proxy = proxy
-            .limits(self.limits)
+            .limits(self.bounds.limits)
             .map_err(|problem| Refusal::new("limits", format!("usable limits ({problem})")))?;
         if let Some(origins) = &self.cors {
             proxy = proxy.cors(cors(origins)?);

@@ -64,7 +64,7 @@ enum Kind {
     Empty,
     Full(Bytes),
     Incoming(Incoming),
-    Stream(Streamed),
+    Stream(Box<Streamed>),
     Lent(Lease),
 }
 
@@ -399,7 +399,8 @@ impl From<Kind> for Body {
 
 impl From<Streamed> for Body {
     fn from(body: Streamed) -> Self {
-        Kind::Stream(body).into()
+        // Bodies are moved often, and those of hyper are smaller.
+        Kind::Stream(Box::new(body)).into()
     }
 }
 

@@ -1,4 +1,5 @@
 use std::{
+    convert::Infallible,
     fmt,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -12,7 +13,29 @@ use tower::BoxError;
 
 use crate::Body;
 
-type Ours = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+/// The future of a [`ProxyService`](super::ProxyService).
+#[must_use = "futures do nothing unless they are polled"]
+pub struct AnswerFuture(Pin<Box<dyn Future<Output = Response<Body>> + Send>>);
+
+impl AnswerFuture {
+    pub(super) fn new(future: impl Future<Output = Response<Body>> + Send + 'static) -> Self {
+        Self(Box::pin(future))
+    }
+}
+
+impl Future for AnswerFuture {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+impl fmt::Debug for AnswerFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnswerFuture").finish_non_exhaustive()
+    }
+}
 
 pin_project! {
     /// The future of a [`Proxy`](super::Proxy).
@@ -26,7 +49,7 @@ pin_project! {
     #[project = StateProjection]
     enum State<F> {
         Inner { #[pin] future: F },
-        Ours { future: Ours },
+        Ours { future: AnswerFuture },
     }
 }
 
@@ -37,11 +60,9 @@ impl<F> ResponseFuture<F> {
         }
     }
 
-    pub(super) fn ours(future: impl Future<Output = Response<Body>> + Send + 'static) -> Self {
+    pub(super) const fn ours(future: AnswerFuture) -> Self {
         Self {
-            state: State::Ours {
-                future: Box::pin(future),
-            },
+            state: State::Ours { future },
         }
     }
 }
@@ -56,7 +77,8 @@ where
         Poll::Ready(Ok(match self.project().state.project() {
             StateProjection::Inner { future } => ready!(future.poll(cx))?.map(ResponseBody::inner),
             StateProjection::Ours { future } => {
-                ready!(future.as_mut().poll(cx)).map(ResponseBody::ours)
+                let Ok(answer) = ready!(Pin::new(future).poll(cx));
+                answer.map(ResponseBody::ours)
             }
         }))
     }

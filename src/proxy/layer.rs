@@ -1,7 +1,6 @@
 use std::{
     convert::Infallible,
     fmt,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -13,7 +12,10 @@ use tower::{BoxError, Layer, Service};
 
 use crate::{
     Body, Client, ConfigError,
-    proxy::{Cors, Handle, Limits, ResponseBody, ResponseFuture, gate::Gate, service::serve},
+    proxy::{
+        Cors, Handle, Limits, ResponseBody, ResponseFuture, future::AnswerFuture, gate::Gate,
+        service::serve,
+    },
     service::ServiceConfig,
     token::{Clock, Revocations, Verifier},
 };
@@ -251,7 +253,11 @@ where
             return ResponseFuture::inner(self.inner.call(request));
         }
         let request = request.map(Body::new);
-        ResponseFuture::ours(serve(self.gate.clone(), self.client.clone(), request))
+        ResponseFuture::ours(AnswerFuture::new(serve(
+            self.gate.clone(),
+            self.client.clone(),
+            request,
+        )))
     }
 }
 
@@ -274,7 +280,7 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = AnswerFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -282,8 +288,7 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let request = request.map(Body::new);
-        let response = serve(self.gate.clone(), self.client.clone(), request);
-        Box::pin(async move { Ok(response.await) })
+        AnswerFuture::new(serve(self.gate.clone(), self.client.clone(), request))
     }
 }
 

@@ -80,7 +80,7 @@ mod websocket;
 pub use self::{
     code::Code,
     cors::Cors,
-    future::{ResponseBody, ResponseFuture},
+    future::{AnswerFuture, ResponseBody, ResponseFuture},
     handle::{Change, Handle},
     layer::{Proxy, ProxyLayer, ProxyService},
     limits::Limits,

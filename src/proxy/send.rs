@@ -62,12 +62,36 @@ impl Passage {
         }
         let spare = Spare::of(&mut self.request, &*entry.config);
         let watch = outbound.watch.as_deref();
-        let mut sent = self.send(client, outbound, watch).await?;
-        if let Some(spare) = spare.filter(|_| sent.refuses_key(&*entry.config)) {
-            sent = Box::pin(self.send_again(*spare, sent, client, outbound)).await?;
+        // Rare, and in a box: the future of every request would have to hold an answer beside all else.
+        let again = {
+            let sent = self.send(client, outbound, watch).await?;
+            let spare = spare.filter(|_| sent.refuses_key(&*entry.config));
+            if spare.is_none() && !(entry.policy.redact_errors && sent.is_error()) {
+                return Ok(sent);
+            }
+            Box::pin(self.reconsider(sent, spare, client, outbound))
+        };
+        again.await
+    }
+
+    async fn reconsider<'e, C, B>(
+        &mut self,
+        mut sent: Sent<'e>,
+        spare: Option<Box<Spare>>,
+        client: &mut C,
+        outbound: &Outbound<'e>,
+    ) -> Result<Sent<'e>, Reason>
+    where
+        C: Service<Request<Body>, Response = Response<B>>,
+        C::Error: Into<BoxError>,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        if let Some(spare) = spare {
+            sent = self.send_again(*spare, sent, client, outbound).await?;
         }
-        if entry.policy.redact_errors && sent.is_error() {
-            sent = Box::pin(self.redact(sent, entry, context)).await?;
+        if outbound.entry.policy.redact_errors && sent.is_error() {
+            sent = self.redact(sent, outbound.entry, &outbound.context).await?;
         }
         Ok(sent)
     }

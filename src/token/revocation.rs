@@ -2,7 +2,7 @@ use std::{
     collections::{HashMap, hash_map::RandomState},
     fmt,
     hash::BuildHasher,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 
@@ -41,25 +41,22 @@ pub struct Revocations {
 }
 
 struct Shared {
-    revoked: RwLock<Revoked>,
-    hasher: RandomState,
+    /// Until when each must be remembered, in seconds since 1970.
+    revoked: RwLock<HashMap<Name, u64>>,
+    hashers: [RandomState; 2],
     /// Whoever has an exchange under way listens at the line of its sandbox.
     lines: Box<[watch::Sender<()>]>,
 }
 
-/// Until when each must be remembered, in seconds since 1970.
-#[derive(Default)]
-struct Revoked {
-    sandboxes: HashMap<Box<str>, Sandbox>,
-    tokens: HashMap<Box<str>, u64>,
-    entries: usize,
-    swept: usize,
-}
+/// What was revoked, as a hash under two secret seeds: of one size, however long the ids are.
+#[derive(PartialEq, Eq, Hash)]
+struct Name(u64, u64);
 
-#[derive(Default)]
-struct Sandbox {
-    whole: Option<u64>,
-    sessions: HashMap<Box<str>, u64>,
+#[derive(Hash)]
+enum Subject<'a> {
+    Sandbox(&'a str),
+    Session(&'a str, &'a str),
+    Token(&'a str),
 }
 
 const DAY: u64 = 24 * 60 * 60;
@@ -81,7 +78,7 @@ impl Revocations {
             clock: Arc::new(SystemTime::now),
             shared: Arc::new(Shared {
                 revoked: RwLock::default(),
-                hasher: RandomState::new(),
+                hashers: [RandomState::new(), RandomState::new()],
                 lines: (0..LINES).map(|_| watch::Sender::new(())).collect(),
             }),
         }
@@ -103,22 +100,19 @@ impl Revocations {
         self
     }
 
-    /// Revokes all tokens of a sandbox, those still to be issued among them.
+    /// Revokes all tokens of a sandbox, and those that are issued before the longest life of a token is over.
     ///
     /// # Errors
     ///
-    /// When it is no id that a token could bear, or there are a million revocations already.
+    /// When it is no id that a token could bear, or a million others are revoked.
     pub fn revoke_sandbox(&self, sandbox_id: &str) -> Result<(), ConfigError> {
         check_id(sandbox_id, "not the id of a sandbox")?;
-        self.revoke(|revoked, until| {
-            let sandbox = revoked.sandboxes.entry(sandbox_id.into()).or_default();
-            sandbox.whole.replace(until).is_none()
-        })?;
+        self.revoke(&Subject::Sandbox(sandbox_id))?;
         self.line(sandbox_id).send_replace(());
         Ok(())
     }
 
-    /// Revokes all tokens of one session of a sandbox, those still to be issued among them.
+    /// Revokes the tokens of one session of a sandbox, in the same way.
     ///
     /// # Errors
     ///
@@ -126,10 +120,7 @@ impl Revocations {
     pub fn revoke_session(&self, sandbox_id: &str, session_id: &str) -> Result<(), ConfigError> {
         check_id(sandbox_id, "not the id of a sandbox")?;
         check_id(session_id, "not the id of a session")?;
-        self.revoke(|revoked, until| {
-            let sandbox = revoked.sandboxes.entry(sandbox_id.into()).or_default();
-            sandbox.sessions.insert(session_id.into(), until).is_none()
-        })?;
+        self.revoke(&Subject::Session(sandbox_id, session_id))?;
         self.line(sandbox_id).send_replace(());
         Ok(())
     }
@@ -141,29 +132,32 @@ impl Revocations {
     /// As for a sandbox.
     pub fn revoke_token(&self, token_id: &str) -> Result<(), ConfigError> {
         check_id(token_id, "not the id of a token")?;
-        self.revoke(|revoked, until| revoked.tokens.insert(token_id.into(), until).is_none())?;
+        self.revoke(&Subject::Token(token_id))?;
         for line in &self.shared.lines {
             line.send_replace(());
         }
         Ok(())
     }
 
-    /// `add` says whether there is one more.
-    fn revoke(&self, add: impl FnOnce(&mut Revoked, u64) -> bool) -> Result<(), ConfigError> {
+    fn revoke(&self, subject: &Subject<'_>) -> Result<(), ConfigError> {
         let now = unix_seconds(self.clock.now());
+        let until = now.saturating_add(self.max_lifetime).saturating_add(SKEW);
+        let name = self.name(subject);
         let mut revoked = self
             .shared
             .revoked
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        if revoked.entries >= (2 * revoked.swept).clamp(1024, ENTRIES_MAX) {
-            revoked.sweep(now);
+        if !revoked.contains_key(&name) {
+            if revoked.len() == revoked.capacity().min(ENTRIES_MAX) {
+                // Before it grows, it forgets what no token is concerned by any more.
+                revoked.retain(|_, until| *until > now);
+            }
+            if revoked.len() >= ENTRIES_MAX {
+                return Err(ConfigError::Limit("a million revocations already"));
+            }
         }
-        if revoked.entries >= ENTRIES_MAX {
-            return Err(ConfigError::Limit("a million revocations already"));
-        }
-        let until = now.saturating_add(self.max_lifetime).saturating_add(SKEW);
-        revoked.entries += usize::from(add(&mut revoked, until));
+        revoked.insert(name, until);
         Ok(())
     }
 
@@ -174,10 +168,33 @@ impl Revocations {
         if unix_seconds(claims.expires_at()) > longest {
             return Err(TokenError::Lifetime);
         }
-        if self.revoked().lists(claims, now) {
+        if self.lists(claims, now) {
             return Err(TokenError::Revoked);
         }
         Ok(())
+    }
+
+    fn lists(&self, claims: &Claims, now: u64) -> bool {
+        let revoked = self
+            .shared
+            .revoked
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let sandbox = claims.sandbox_id();
+        let session = claims.session_id().map(|id| Subject::Session(sandbox, id));
+        let token = claims.token_id().map(Subject::Token);
+        let subjects = [Some(Subject::Sandbox(sandbox)), session, token];
+        let holds = |subject| {
+            revoked
+                .get(&self.name(subject))
+                .is_some_and(|until| *until > now)
+        };
+        !revoked.is_empty() && subjects.iter().flatten().any(holds)
+    }
+
+    fn name(&self, subject: &Subject<'_>) -> Name {
+        let [one, other] = &self.shared.hashers;
+        Name(one.hash_one(subject), other.hash_one(subject))
     }
 
     /// Where to listen for whatever may concern these claims. Look after you began to listen.
@@ -185,48 +202,11 @@ impl Revocations {
         self.line(claims.sandbox_id()).subscribe()
     }
 
-    fn revoked(&self) -> RwLockReadGuard<'_, Revoked> {
-        self.shared
-            .revoked
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
     #[expect(clippy::indexing_slicing, reason = "there are so many")]
     fn line(&self, sandbox_id: &str) -> &watch::Sender<()> {
-        let hash = self.shared.hasher.hash_one(sandbox_id);
+        let [hasher, _] = &self.shared.hashers;
+        let hash = hasher.hash_one(sandbox_id);
         &self.shared.lines[hash as usize % LINES]
-    }
-}
-
-impl Revoked {
-    fn lists(&self, claims: &Claims, now: u64) -> bool {
-        let holds = |until: &u64| *until > now;
-        let sandbox = self.sandboxes.get(claims.sandbox_id());
-        let session = |sandbox: &Sandbox| {
-            let until = claims.session_id().and_then(|id| sandbox.sessions.get(id));
-            until.is_some_and(holds)
-        };
-        sandbox.is_some_and(|sandbox| sandbox.whole.as_ref().is_some_and(holds) || session(sandbox))
-            || claims
-                .token_id()
-                .and_then(|id| self.tokens.get(id))
-                .is_some_and(holds)
-    }
-
-    /// Forgets what no token is concerned by any more.
-    fn sweep(&mut self, now: u64) {
-        let mut entries = 0;
-        self.tokens.retain(|_, until| *until > now);
-        self.sandboxes.retain(|_, sandbox| {
-            sandbox.whole = sandbox.whole.filter(|until| *until > now);
-            sandbox.sessions.retain(|_, until| *until > now);
-            let kept = usize::from(sandbox.whole.is_some()) + sandbox.sessions.len();
-            entries += kept;
-            kept > 0
-        });
-        self.entries = entries + self.tokens.len();
-        self.swept = self.entries;
     }
 }
 
@@ -306,9 +286,9 @@ mod tests {
         }
         let full = revocations.revoke_token("one too many").unwrap_err();
         assert_eq!(full.to_string(), "limit: a million revocations already");
+        revocations.revoke_session("box", "0").unwrap();
         clock.fetch_add(900 + SKEW, Relaxed);
         revocations.revoke_token("one too many").unwrap();
-        let revoked = revocations.revoked();
-        assert_eq!((revoked.entries, revoked.sandboxes.len()), (1, 0));
+        assert_eq!(revocations.shared.revoked.read().unwrap().len(), 1);
     }
 }

@@ -18,7 +18,8 @@ use tokio::net::TcpStream;
 
 /// A connection to an upstream, which can be cut by whoever has an answer that came over it.
 pub(super) struct Stream {
-    inner: MaybeHttpsStream<TokioIo<TcpStream>>,
+    // Futures of the pool hold one of these, for every request.
+    inner: Box<MaybeHttpsStream<TokioIo<TcpStream>>>,
     line: Arc<Line>,
 }
 
@@ -52,7 +53,7 @@ impl Line {
 impl Stream {
     pub(super) fn new(inner: MaybeHttpsStream<TokioIo<TcpStream>>) -> Self {
         Self {
-            inner,
+            inner: Box::new(inner),
             line: Arc::default(),
         }
     }

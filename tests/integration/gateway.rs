@@ -15,6 +15,7 @@ mod presets;
 pub(crate) mod process;
 mod refusals;
 mod reload;
+mod revoked;
 #[cfg_attr(not(feature = "sigv4"), path = "gateway/no_s3.rs")]
 mod s3;
 mod service_refusals;

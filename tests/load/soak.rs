@@ -27,6 +27,10 @@ const WORKERS: u64 = 16;
 /// Between two requests of a worker: the load is to last, not to fill the machine.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// After a load of this length, it is waited for that all connections to the API are closed.
+const WORTH_WAITING: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(180);
+
 const KINDS: [&str; 6] = ["small", "upload", "stream", "abort", "bad token", "socket"];
 
 #[derive(Clone)]
@@ -101,8 +105,19 @@ async fn mixed_load_with_new_keys_and_new_files_gets_no_wrong_answer_and_takes_n
     // The first quarter warms up.
     let allowed = quarters[1] + (quarters[1] / 10).max(4 << 10);
     assert!(quarters[3] <= allowed, "{quarters:?}");
-    // Some connections to the API are kept.
+    // Some connections to the API are kept, for a minute or two.
     assert!(open <= before + 4 * WORKERS as usize, "{open}");
+    if duration >= WORTH_WAITING {
+        while descriptors(process) > before {
+            assert!(
+                begun.elapsed() < duration + PATIENCE,
+                "{}",
+                descriptors(process)
+            );
+            sleep(Duration::from_secs(1)).await;
+        }
+        eprintln!("descriptors: {} in the end", descriptors(process));
+    }
 }
 
 /// A new key, and a file that differs from the one before.

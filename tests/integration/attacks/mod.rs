@@ -3,7 +3,9 @@
 mod answer;
 mod caller;
 mod credential;
+mod endings;
 mod hosts;
+mod leases;
 #[cfg(feature = "sigv4")]
 mod s3;
 mod services;

@@ -22,6 +22,11 @@ async fn a_command_line_that_makes_no_sense_is_refused() {
         (&["--sandbox"], "--sandbox: expected a value\nusage:"),
         (&["--sandbocks", "b"], "usage:"),
         (&["--sandbox", ""], "claims:"),
+        (&["--sandbox", "b", "--id", ""], "claims:"),
+        (
+            &["--sandbox", "b", "--id"],
+            "--id: expected a value\nusage:",
+        ),
     ] {
         let output = output(site.token_command(&site.file(&site.up()), options)).await;
         assert!(!output.status.success(), "{options:?}");

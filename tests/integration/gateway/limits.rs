@@ -1,14 +1,18 @@
 //! `[limits]`, and what a service's table says of how much, how long and how many.
 
-use std::time::Duration;
+use std::{net::TcpListener, time::Duration};
 
+use http_body_util::BodyExt;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use sallygate::Body;
 
 use super::{
-    TOKEN,
+    TOKEN, held_back,
     process::{Gateway, Site, client},
 };
 use crate::support::{Answer, Upstream, within};
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Site {
     /// The service `up` with these keys, besides those of the file.
@@ -55,6 +59,88 @@ async fn bodies_are_as_long_as_the_file_says() {
         let gateway = site.start(&file).await;
         let answer = gateway.get("/proxy/up/a", &token).await;
         assert_eq!(answer.status, status, "{bytes}");
+    }
+}
+
+/// A request with so many header fields besides those it needs, each with so long a value.
+fn with_fields(
+    request: http::request::Builder,
+    many: usize,
+    long: usize,
+) -> http::request::Builder {
+    let value = "a".repeat(long);
+    (0..many).fold(request, |request, number| {
+        request.header(format!("x-{number}"), &value)
+    })
+}
+
+#[tokio::test]
+async fn headers_are_as_many_and_as_large_as_the_file_says() {
+    let site = Site::new().await;
+    let token = site.token(TOKEN).await;
+    for (top, more, passes, refused) in [
+        ("", "header_fields = 50\n", (40, 100), (60, 1)),
+        ("", "header_bytes = 8000\n", (40, 100), (1, 8000)),
+        ("[limits]\nheader_fields = 50\n", "", (40, 100), (60, 1)),
+        ("[limits]\nheader_bytes = 8000\n", "", (40, 100), (1, 8000)),
+        // What holds for all is no less for one of them.
+        (
+            "[limits]\nheader_fields = 50\n",
+            "header_fields = 90\n",
+            (40, 100),
+            (60, 1),
+        ),
+        (
+            "[limits]\nheader_fields = 1000\nheader_bytes = 262144\n",
+            "",
+            (900, 200),
+            (900, 300),
+        ),
+    ] {
+        let gateway = site.start(&site.bounded(top, more)).await;
+        let ask = async |(many, long)| {
+            let request = gateway.authorized("GET", "/proxy/up/a", &token);
+            gateway.send(with_fields(request, many, long)).await
+        };
+        let answer = ask(passes).await;
+        assert_eq!(
+            (answer.status, answer.text()),
+            (200, "hello"),
+            "{top}{more}"
+        );
+        let last = format!("x-{}", passes.0 - 1);
+        assert_eq!(site.upstream.last().values(&last), ["a".repeat(passes.1)]);
+        let received = site.upstream.requests().len();
+        let answer = ask(refused).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (431, "PROXY_HEADERS_TOO_LARGE"),
+            "{top}{more}"
+        );
+        assert_eq!(site.upstream.requests().len(), received, "{top}{more}");
+    }
+}
+
+#[tokio::test]
+async fn headers_over_http_2_are_as_large_as_the_file_says() {
+    let site = Site::new().await;
+    let token = site.token(TOKEN).await;
+    let client = || {
+        Client::builder(TokioExecutor::new())
+            .http2_only(true)
+            .build_http::<Body>()
+    };
+    for (top, status) in [("", 431), ("[limits]\nheader_bytes = 262144\n", 200)] {
+        let gateway = site.start(&site.bounded(top, "")).await;
+        for (long, status) in [(10, 200), (3000, status)] {
+            let request = gateway.authorized("GET", "/proxy/up/a", &token);
+            let request = with_fields(request, 50, long).body(Body::empty()).unwrap();
+            let answer = client().request(request).await.unwrap();
+            assert_eq!(answer.status(), status, "{top}{long}");
+            if status == 200 {
+                assert_eq!(site.upstream.last().values("x-49"), ["a".repeat(long)]);
+            }
+        }
     }
 }
 
@@ -107,6 +193,66 @@ async fn an_answer_that_does_not_begin_is_given_up_after_the_time_of_the_file() 
         (answer.status, answer.code().as_str()),
         (504, "PROXY_TARGET_TIMEOUT")
     );
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_made_is_given_up_after_the_time_of_the_file() {
+    let site = Site::new().await;
+    let token = site.token(TOKEN).await;
+    // It takes connections, and says nothing of TLS.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let timeout = "connect_timeout = \"1s\"\n";
+    let secure = format!(
+        "{timeout}[services.mute]\ntarget = \"https://{}\"\ninject = \"bearer\"\n\
+         credential = {{ env = \"MY_API_KEY\" }}\n{timeout}",
+        mute.local_addr().unwrap()
+    );
+    let gateway = site.start(&site.bounded("", &secure)).await;
+    // Sooner than after the ten seconds that it takes by itself.
+    let answer = gateway.get("/proxy/mute/a", &token);
+    let answer = within(Duration::from_secs(9), answer).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (504, "PROXY_TARGET_TIMEOUT")
+    );
+    let answer = gateway.get("/proxy/up/a", &token).await;
+    assert_eq!((answer.status, answer.text()), (200, "hello"));
+}
+
+#[tokio::test]
+async fn an_answer_outlives_its_token_for_the_time_of_the_file() {
+    let (site, finish) = held_back::site().await;
+    let service = |name: &str| {
+        site.up()
+            .replace("services.up", &format!("services.{name}"))
+    };
+    let services = [
+        (service("brief"), "expiry_grace = \"1s\"\n"),
+        (service("usual"), ""),
+        (service("long"), "expiry_grace = \"1h\"\n"),
+    ];
+    let services = services.map(|(service, more)| service + more).concat();
+    let gateway = site.start(&site.file(&services)).await;
+    let options = [TOKEN, &["--expires-in", "5s"]].concat();
+    let token = site.token_for(&site.file(&services), &options).await;
+    let [brief, usual, long] = ["brief", "usual", "long"].map(|name| {
+        let request = gateway.authorized("GET", &format!("/proxy/{name}/a"), &token);
+        gateway.begin(request)
+    });
+    let (brief, usual, long) = tokio::join!(brief, usual, long);
+    for answer in [&brief, &usual, &long] {
+        assert_eq!(answer.status(), 200);
+    }
+    let (brief, mut usual) = (brief.collect(), std::pin::pin!(usual.collect()));
+    tokio::select! {
+        brief = within(PATIENCE, brief) => assert!(brief.is_err()),
+        usual = &mut usual => panic!("sooner than the brief one: {usual:?}"),
+    }
+    assert!(within(PATIENCE, usual).await.is_err());
+    finish.send(()).unwrap();
+    let long = within(PATIENCE, long.collect()).await.unwrap();
+    assert_eq!(long.to_bytes(), "firstlast");
+    assert_eq!(gateway.get("/proxy/long/a", &token).await.status, 401);
 }
 
 #[tokio::test]

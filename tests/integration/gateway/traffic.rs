@@ -203,6 +203,8 @@ async fn what_makes_no_sense_of_them_is_refused_by_key() {
     let top = "threads = 2\n";
     let table = "allow_plaintext = true\n";
     let bytes = "expected a number of bytes";
+    let header_bytes = "expected a number of bytes, from 1 to 262144";
+    let header_fields = "expected a number of header fields, from 1 to 1000";
     let time = "expected a time such as \"90s\", \"15m\" or \"24h\"";
     let count = "expected a number of requests, at least 1";
     let origins = "expected origins as browsers write them";
@@ -274,6 +276,41 @@ async fn what_makes_no_sense_of_them_is_refused_by_key() {
             top,
             "limits = { concurrent_per_sandbox = 0 }",
             format!("limits.concurrent_per_sandbox: {count}"),
+        ),
+        (
+            top,
+            "limits = { header_bytes = 262145 }",
+            format!("limits.header_bytes: {header_bytes}"),
+        ),
+        (
+            top,
+            "limits = { header_fields = 0 }",
+            format!("limits.header_fields: {header_fields}"),
+        ),
+        (
+            table,
+            "header_bytes = 0",
+            format!("services.up.header_bytes: {header_bytes}"),
+        ),
+        (
+            table,
+            "header_fields = 1001",
+            format!("services.up.header_fields: {header_fields}"),
+        ),
+        (
+            table,
+            "header_fields = \"many\"",
+            format!("services.up.header_fields: {header_fields}"),
+        ),
+        (
+            table,
+            "connect_timeout = 10",
+            format!("services.up.connect_timeout: {time}"),
+        ),
+        (
+            table,
+            "expiry_grace = \"0s\"",
+            format!("services.up.expiry_grace: {time}"),
         ),
         (
             table,

@@ -77,7 +77,7 @@ impl Stream {
         self.reads_on().await;
     }
 
-    async fn is_broken_off(mut self) {
+    async fn breaks_off(mut self) {
         self.answer.body.clear();
         while self.wire.read_body(&mut self.answer).await {}
         assert!(!self.answer.complete);
@@ -167,7 +167,7 @@ async fn a_stream_is_broken_off_when_its_token_is_revoked_and_others_go_on() {
         let concerned = scene.open(&scene.token("box-1", "run-1", "id-1")).await;
         let mut other = scene.open(&scene.token("box-2", "run-1", "id-2")).await;
         revoke(&scene.revocations).unwrap();
-        concerned.is_broken_off().await;
+        concerned.breaks_off().await;
         other.goes_on().await;
         // Nobody listens to what the upstream would say.
         drop(other);
@@ -260,7 +260,7 @@ async fn a_stream_ends_soon_after_its_token_has_expired() {
     scene.stack.clock.advance(4);
     stream.goes_on().await;
     scene.stack.clock.advance(1);
-    stream.is_broken_off().await;
+    stream.breaks_off().await;
     scene.stack.upstream.until_deserted(PATIENCE).await;
 }
 
@@ -272,5 +272,5 @@ async fn a_policy_lets_answers_outlive_their_token_but_not_their_revocation() {
     scene.stack.clock.advance(2 * MINUTES.as_secs() - 1);
     stream.goes_on().await;
     scene.revocations.revoke_token("id-1").unwrap();
-    stream.is_broken_off().await;
+    stream.breaks_off().await;
 }
