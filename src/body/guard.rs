@@ -1,7 +1,8 @@
 use std::{
     any::Any,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -11,8 +12,9 @@ use tower::BoxError;
 
 use super::{
     Linger, Recording,
-    patience::{Ending, Patience},
-    watch::{FAILED, MOVED, STALLED, TOO_LARGE, Watch},
+    lease::Ending,
+    patience::{Patience, Waited},
+    watch::{ENDED, FAILED, MOVED, STALLED, TOO_LARGE, Watch},
 };
 
 /// What to do with a trailer section: remove fields, in place.
@@ -30,7 +32,9 @@ pub(super) struct Guard {
     /// Likewise.
     pub(super) held: Option<Held>,
     pub(super) linger: Linger,
-    pub(super) lent: bool,
+    /// How long a reader may leave it unread; `None` once that is seen to.
+    pub(super) unread: Option<Duration>,
+    pub(super) failed: bool,
 }
 
 /// What is held for as long as a body passes: a place in a pool, for example.
@@ -39,12 +43,12 @@ pub(crate) type Held = Box<dyn Any + Send + Sync>;
 /// The body was broken off.
 #[derive(Debug, thiserror::Error)]
 #[error("broken off")]
-struct BrokenOff;
+pub(super) struct BrokenOff;
 
 /// The body did not move for too long.
 #[derive(Debug, thiserror::Error)]
 #[error("body did not move")]
-pub(super) struct Stalled;
+struct Stalled;
 
 /// The body went over its limit.
 #[derive(Debug, thiserror::Error)]
@@ -62,11 +66,12 @@ impl Guard {
             ending: None,
             held: None,
             linger: Linger::No,
-            lent: false,
+            unread: None,
+            failed: false,
         })
     }
 
-    fn report(&self, bit: u8) {
+    pub(super) fn report(&self, bit: u8) {
         if let Some(watch) = &self.watch {
             watch.set(bit);
         }
@@ -75,19 +80,18 @@ impl Guard {
         }
     }
 
-    /// While nothing comes.
-    pub(super) fn stall(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
+    /// While nothing comes; without an error, when it is time to lend the body.
+    pub(super) fn stall(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         let Some(patience) = &mut self.patience else {
             return Poll::Pending;
         };
-        patience.poll(self.ending.as_deref_mut(), cx).map(|ended| {
-            self.report(if ended { FAILED } else { STALLED });
-            if ended {
-                BrokenOff.into()
-            } else {
-                Stalled.into()
+        match ready!(patience.poll(self.unread.is_some(), cx)) {
+            Waited::Long => Poll::Ready(Ok(())),
+            Waited::TooLong => {
+                self.report(STALLED);
+                Poll::Ready(Err(Stalled.into()))
             }
-        })
+        }
     }
 
     pub(super) fn pass(
@@ -106,7 +110,7 @@ impl Guard {
                 Some(Err(error))
             }
             Ok(_) if self.ending.as_mut().is_some_and(|ending| ending.has_come()) => {
-                self.report(FAILED);
+                self.report(ENDED);
                 Some(Err(BrokenOff.into()))
             }
             Ok(mut frame) => {

@@ -1,23 +1,40 @@
-//! Taking a body back from a reader that no longer reads.
+//! Taking a body back from its reader.
 //!
-//! A server whose caller takes nothing stops to ask for more of the body, so no time-out in the body would ever be looked
-//! at, and the upstream's connection and the places of the request would stay taken.
+//! A server whose caller takes nothing asks for no more of the body, and a client whose server takes nothing for no more
+//! of the upload. No time-out in the body would be looked at, no end be heard of, and the connections and places behind it
+//! would stay taken.
 
 use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::{runtime::Handle, task::AbortHandle};
+use tokio::{
+    runtime::Handle,
+    task::AbortHandle,
+    time::{Instant, sleep},
+};
 use tower::BoxError;
 
-use super::{Body, guard::Stalled};
+use super::{Body, guard::BrokenOff, watch::ENDED};
 
-/// A body that is gone when nobody has read in it for twice its idle time-out, and often sooner.
+/// What may end a body before its time.
+pub(crate) trait Ending: Send + Sync {
+    /// Whether the end has come.
+    fn has_come(&mut self) -> bool;
+
+    /// How long to wait at most before asking again.
+    fn left(&self) -> Duration;
+
+    /// Waits until somebody calls the end.
+    fn called(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+}
+
+/// A body that is gone when its end has come, or nobody has read in it for its time, or up to twice that.
 pub(super) struct Lease {
     lent: Arc<Mutex<Lent>>,
     keeper: AbortHandle,
@@ -26,18 +43,18 @@ pub(super) struct Lease {
 struct Lent {
     body: Option<Body>,
     reads: u64,
-    /// What was read last is with the reader; otherwise it is the body that is waited for, which has its own time-out.
-    taken: bool,
+    /// The reader waits for more.
+    waiting: Option<Waker>,
 }
 
 impl Lease {
-    pub(super) fn new(body: Body, timeout: Duration, runtime: &Handle) -> Self {
+    pub(super) fn new(body: Body, unread: Duration, runtime: &Handle) -> Self {
         let lent = Arc::new(Mutex::new(Lent {
             body: Some(body),
             reads: 0,
-            taken: true,
+            waiting: None,
         }));
-        let keeper = runtime.spawn(keep(Arc::downgrade(&lent), timeout));
+        let keeper = runtime.spawn(keep(Arc::downgrade(&lent), unread));
         Self {
             lent,
             keeper: keeper.abort_handle(),
@@ -51,18 +68,21 @@ impl Lease {
         let mut lent = lock(&self.lent);
         lent.reads += 1;
         let Some(body) = &mut lent.body else {
-            return Poll::Ready(Some(Err(Stalled.into())));
+            return Poll::Ready(Some(Err(BrokenOff.into())));
         };
         let frame = Pin::new(body).poll_frame(cx);
-        lent.taken = frame.is_ready();
+        let known = |waiting: &Waker| waiting.will_wake(cx.waker());
+        if frame.is_ready() {
+            lent.waiting = None;
+        } else if !lent.waiting.as_ref().is_some_and(known) {
+            lent.waiting = Some(cx.waker().clone());
+        }
         frame
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        lock(&self.lent)
-            .body
-            .as_ref()
-            .is_some_and(Body::is_end_stream)
+        let lent = lock(&self.lent);
+        lent.body.as_ref().is_some_and(Body::is_end_stream)
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
@@ -77,22 +97,50 @@ impl Drop for Lease {
     }
 }
 
-async fn keep(lent: Weak<Mutex<Lent>>, timeout: Duration) {
-    let mut reads = 0;
-    loop {
-        tokio::time::sleep(timeout).await;
-        let Some(lent) = lent.upgrade() else {
-            return;
+impl Lent {
+    fn ending(&mut self) -> Option<&mut (dyn Ending + 'static)> {
+        self.body.as_mut()?.guard.as_mut()?.ending.as_deref_mut()
+    }
+}
+
+async fn keep(lent: Weak<Mutex<Lent>>, unread: Duration) {
+    let Some(mut called) = look(&lent, |lent| Some(lent.ending()?.called())) else {
+        return;
+    };
+    let (mut reads, mut due) = (0, Instant::now() + unread);
+    while let Some(left) = look(&lent, |lent| Some(lent.ending()?.left())) {
+        let called = tokio::select! {
+            () = &mut called => true,
+            () = sleep(left.min(due.saturating_duration_since(Instant::now()))) => false,
         };
-        let mut lent = lock(&lent);
-        if lent.taken && lent.reads == reads {
-            let body = lent.body.take();
-            drop(lent);
+        let now = Instant::now();
+        let gone = look(&lent, |lent| {
+            let ended = lent.ending()?.has_come() || called;
+            let unread_since = now >= due && lent.waiting.is_none() && lent.reads == reads;
+            if ended {
+                lent.body.as_ref()?.report(ENDED);
+            }
+            if ended || unread_since {
+                return Some((lent.body.take(), lent.waiting.take()));
+            }
+            if now >= due {
+                (reads, due) = (lent.reads, now + unread);
+            }
+            None
+        });
+        if let Some((body, waiting)) = gone {
             drop(body);
+            if let Some(waiting) = waiting {
+                waiting.wake();
+            }
             return;
         }
-        reads = lent.reads;
     }
+}
+
+fn look<T>(lent: &Weak<Mutex<Lent>>, look: impl FnOnce(&mut Lent) -> Option<T>) -> Option<T> {
+    let lent = lent.upgrade()?;
+    look(&mut lock(&lent))
 }
 
 fn lock(lent: &Mutex<Lent>) -> MutexGuard<'_, Lent> {

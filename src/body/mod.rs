@@ -31,7 +31,7 @@ use self::{
 };
 use crate::service::TransformError;
 
-pub(crate) use self::{linger::Linger, patience::Ending, recording::Recording, watch::Watch};
+pub(crate) use self::{lease::Ending, linger::Linger, recording::Recording, watch::Watch};
 
 /// A request or response body: nothing, bytes, or a stream.
 ///
@@ -198,10 +198,17 @@ impl Body {
         self
     }
 
-    /// Breaks the body off when `ending` says so, and keeps that until the body ends; a body that takes no time frees it now.
-    pub(crate) fn until(mut self, ending: Box<dyn Ending>) -> Self {
-        if !self.is_end_stream() {
-            self.guard.get_or_insert_with(Guard::unbounded).ending = Some(ending);
+    /// Breaks the body off when `ending` says so, or its reader leaves it `unread` for so long. Keeps `ending` until the
+    /// body ends; one that takes no time frees it now.
+    pub(crate) fn until(
+        mut self,
+        ending: impl FnOnce() -> Box<dyn Ending>,
+        unread: Duration,
+    ) -> Self {
+        if !self.is_buffered() {
+            let guard = self.guard.get_or_insert_with(Guard::unbounded);
+            guard.ending = Some(ending());
+            guard.unread = Some(unread);
         }
         self
     }
@@ -248,18 +255,34 @@ impl Body {
         self
     }
 
-    /// From its second frame on, a body that may be broken off is only lent to its reader.
+    /// From its second frame on, or its first long wait, a body that may be broken off is only lent to its reader.
     fn lend(&mut self) {
-        let Some(guard) = self.guard.as_mut().filter(|guard| guard.ending.is_some()) else {
-            return;
-        };
-        if let (Some(patience), Ok(runtime)) = (&guard.patience, Handle::try_current())
-            && !std::mem::replace(&mut guard.lent, true)
+        if let Some(guard) = &mut self.guard
+            && guard.unread.is_some()
+            && let Ok(runtime) = Handle::try_current()
+            && let Some(unread) = guard.unread.take()
         {
-            let timeout = patience.timeout();
-            let lease = Lease::new(std::mem::take(self), timeout, &runtime);
+            let lease = Lease::new(std::mem::take(self), unread, &runtime);
             self.kind = Kind::Lent(lease);
         }
+    }
+
+    fn report(&self, bit: u8) {
+        if let Some(guard) = &self.guard {
+            guard.report(bit);
+        }
+    }
+
+    /// Nothing comes of it any more.
+    fn fail(&mut self) {
+        if let Some(guard) = &mut self.guard {
+            guard.failed = true;
+            // What lingers is read to its end.
+            if guard.linger == Linger::No {
+                self.kind = Kind::Empty;
+            }
+        }
+        self.end();
     }
 
     fn end(&mut self) {
@@ -286,6 +309,9 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.guard.as_ref().is_some_and(|guard| guard.failed) {
+            return Poll::Ready(None);
+        }
         let frame = match &mut self.kind {
             Kind::Empty => Poll::Ready(None),
             Kind::Full(bytes) => {
@@ -304,12 +330,18 @@ impl HttpBody for Body {
         };
         let frame = match frame {
             Poll::Ready(frame) => guard.pass(frame),
-            Poll::Pending => Some(Err(ready!(guard.stall(cx)))),
+            Poll::Pending => match ready!(guard.stall(cx)) {
+                Err(error) => Some(Err(error)),
+                Ok(()) => {
+                    self.lend();
+                    return self.poll_frame(cx);
+                }
+            },
         };
-        if !matches!(frame, Some(Ok(_))) || self.is_end_stream() {
-            self.end();
-        } else {
-            self.lend();
+        match &frame {
+            Some(Err(_)) => self.fail(),
+            Some(Ok(_)) if !self.is_end_stream() => self.lend(),
+            _ => self.end(),
         }
         Poll::Ready(frame)
     }

@@ -8,6 +8,7 @@ pub(super) const MOVED: u8 = 1;
 pub(super) const FAILED: u8 = 2;
 pub(super) const TOO_LARGE: u8 = 4;
 pub(super) const STALLED: u8 = 8;
+pub(super) const ENDED: u8 = 16;
 
 impl Watch {
     /// Whether anything passed since the last call.
@@ -28,6 +29,11 @@ impl Watch {
     /// Whether the body was given up because it did not move.
     pub(crate) fn stalled(&self) -> bool {
         self.0.load(Ordering::Relaxed) & STALLED != 0
+    }
+
+    /// Whether the end of its request came.
+    pub(crate) fn ended(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & ENDED != 0
     }
 
     pub(super) fn set(&self, bit: u8) {

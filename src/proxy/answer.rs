@@ -11,6 +11,7 @@ use crate::{
     body::Watch,
     proxy::{Reason, websocket::WebSocket},
     service::Used,
+    token::TokenError,
     upstream::{CameOver, Rewrite, UpstreamError, headers},
 };
 
@@ -20,6 +21,7 @@ pub(super) fn not_sent(error: BoxError, watch: Option<&Watch>) -> Reason {
         return Reason::Transform(error);
     }
     match watch {
+        Some(watch) if watch.ended() => Reason::Token(TokenError::Expired),
         Some(watch) if watch.too_large() => Reason::BodyTooLarge,
         Some(watch) if watch.stalled() => Reason::BodyStalled,
         Some(watch) if watch.failed() => Reason::BodyBroken,

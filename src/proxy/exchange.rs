@@ -1,9 +1,12 @@
 use std::{
     future::poll_fn,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
     task::Poll,
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::sync::watch;
@@ -21,11 +24,14 @@ use crate::{
     upstream::{Close, YEAR},
 };
 
-/// A request under way, until its answer has ended: the places it takes, and what ends it early.
+/// A request under way, until its answer and its body have ended: the places it takes, and what ends it early.
 pub(super) struct Exchange {
     gate: Arc<Gate>,
     claims: Arc<Claims>,
-    ends_at: SystemTime,
+    grace: Duration,
+    /// In milliseconds since 1970.
+    ends_at: AtomicU64,
+    given_up: AtomicBool,
     /// Where revocations are heard of that may concern the claims.
     revocations: Option<watch::Receiver<()>>,
     _under_way: UnderWay,
@@ -33,7 +39,13 @@ pub(super) struct Exchange {
     _service: Option<ServicePlace>,
 }
 
-/// How long an answer may go on whose token has expired, where the policy says nothing.
+/// What a body, of the request or the answer, has of it.
+struct Share {
+    exchange: Arc<Exchange>,
+    revocations: Option<watch::Receiver<()>>,
+}
+
+/// How long a request may go on whose token has expired, where the policy says nothing.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A timer does not know of a machine that slept, or of a clock that was set.
@@ -45,7 +57,7 @@ impl Exchange {
         gate: &Arc<Gate>,
         claims: Arc<Claims>,
         entry: &Entry,
-    ) -> Result<Box<Self>, Reason> {
+    ) -> Result<Arc<Self>, Reason> {
         let under_way = gate.shutdown.enter();
         let sandbox = match gate.limits.concurrent_per_sandbox {
             None => None,
@@ -61,9 +73,13 @@ impl Exchange {
                 Some(place.ok_or(Reason::ServiceBusy)?)
             }
         };
-        Ok(Box::new(Self {
+        // What is meant by the longest duration there is: no end.
+        let grace = entry.policy.expiry_grace.unwrap_or(GRACE).min(YEAR);
+        Ok(Arc::new(Self {
             gate: gate.clone(),
-            ends_at: claims.expires_at(),
+            ends_at: AtomicU64::new(after(claims.expires_at(), grace)),
+            grace,
+            given_up: AtomicBool::new(false),
             revocations: gate.revocations.as_ref().map(|list| list.listen(&claims)),
             claims,
             _under_way: under_way,
@@ -72,32 +88,45 @@ impl Exchange {
         }))
     }
 
-    /// Waits for `work`, and gives it up when the token is revoked meanwhile.
-    pub(super) fn unless_revoked<T>(
-        &self,
+    pub(super) fn share(self: &Arc<Self>) -> Box<dyn Ending> {
+        Box::new(Share {
+            exchange: self.clone(),
+            revocations: self.revocations.clone(),
+        })
+    }
+
+    /// Waits for `work`, and gives it up when the token is revoked, or the proxy is at its end.
+    pub(super) fn unless_ended<T>(
+        self: &Arc<Self>,
         mut work: Pin<&mut impl Future<Output = Result<T, Reason>>>,
     ) -> impl Future<Output = Result<T, Reason>> {
-        let mut revoked = self
-            .revocations
-            .clone()
-            .map(|line| Box::pin(revoked(self.gate.clone(), self.claims.clone(), line)));
+        let mut ended = self.called(self.revocations.clone());
         poll_fn(move |cx| {
-            if revoked
-                .as_mut()
-                .is_some_and(|revoked| revoked.as_mut().poll(cx).is_ready())
-            {
-                return Poll::Ready(Err(Reason::Token(TokenError::Revoked)));
+            if ended.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(self.reason()));
             }
             work.as_mut().poll(cx)
         })
     }
 
+    fn reason(&self) -> Reason {
+        if self.gate.shutdown.is_over() {
+            Reason::ShuttingDown
+        } else {
+            Reason::Token(TokenError::Revoked)
+        }
+    }
+
     /// Its answer is here, and may take its time.
-    pub(super) fn answered(&mut self, grace: Option<Duration>) {
-        // What is meant by the longest duration there is: no end.
-        let grace = grace.unwrap_or(GRACE).min(YEAR);
-        let from = self.claims.expires_at().max(self.gate.clock.now());
-        self.ends_at = from.checked_add(grace).unwrap_or(from);
+    pub(super) fn answered(&self) {
+        let now = self.gate.clock.now();
+        let ends_at = after(self.claims.expires_at().max(now), self.grace);
+        self.ends_at.store(ends_at, Relaxed);
+    }
+
+    /// Nobody waits for it any more: what is left of the caller's body goes nowhere.
+    pub(super) fn give_up(&self) {
+        self.given_up.store(true, Relaxed);
     }
 
     /// Waits for what ends a WebSocket that its two sides do not end.
@@ -109,7 +138,7 @@ impl Exchange {
         };
         let revoked = async {
             match self.revocations.clone() {
-                Some(line) => revoked(self.gate.clone(), self.claims.clone(), line).await,
+                Some(line) => self.revoked(line).await,
                 None => std::future::pending().await,
             }
         };
@@ -119,37 +148,68 @@ impl Exchange {
             () = self.gate.shutdown.begun() => Close::GoingAway,
         }
     }
+
+    fn called(
+        self: &Arc<Self>,
+        line: Option<watch::Receiver<()>>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        let exchange = self.clone();
+        match line {
+            None => Box::pin(async move { exchange.gate.shutdown.over().await }),
+            Some(line) => Box::pin(async move {
+                tokio::select! {
+                    biased;
+                    () = exchange.gate.shutdown.over() => {}
+                    () = exchange.revoked(line) => {}
+                }
+            }),
+        }
+    }
+
+    async fn revoked(&self, mut line: watch::Receiver<()>) {
+        while !self.is_revoked() {
+            // It fails only when nobody is left who could revoke anything.
+            if line.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    fn is_revoked(&self) -> bool {
+        let list = self.gate.revocations.as_ref();
+        list.is_some_and(|list| list.lists(&self.claims, self.gate.clock.now()))
+    }
+
+    fn ends_at(&self) -> SystemTime {
+        let ends_at = Duration::from_millis(self.ends_at.load(Relaxed));
+        UNIX_EPOCH.checked_add(ends_at).unwrap_or(UNIX_EPOCH)
+    }
 }
 
-impl Ending for Exchange {
+impl Ending for Share {
     fn has_come(&mut self) -> bool {
-        if self.gate.shutdown.is_over() || left(&self.gate, self.ends_at).is_none() {
+        let exchange = &self.exchange;
+        if exchange.given_up.load(Relaxed)
+            || exchange.gate.shutdown.is_over()
+            || self.left().is_zero()
+        {
             return true;
         }
         match &mut self.revocations {
             Some(line) if line.has_changed().unwrap_or(false) => {
                 line.mark_unchanged();
-                is_revoked(&self.gate, &self.claims)
+                exchange.is_revoked()
             }
             _ => false,
         }
     }
 
     fn left(&self) -> Duration {
-        left(&self.gate, self.ends_at).unwrap_or_default()
+        left(&self.exchange.gate, self.exchange.ends_at()).unwrap_or_default()
     }
 
     fn called(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        let (gate, claims) = (self.gate.clone(), self.claims.clone());
-        match self.revocations.clone() {
-            None => Box::pin(async move { gate.shutdown.over().await }),
-            Some(line) => Box::pin(async move {
-                tokio::select! {
-                    () = gate.shutdown.over() => {}
-                    () = revoked(gate.clone(), claims, line) => {}
-                }
-            }),
-        }
+        self.exchange.called(self.revocations.clone())
     }
 }
 
@@ -159,16 +219,13 @@ fn left(gate: &Gate, ends_at: SystemTime) -> Option<Duration> {
     Some(left.min(LOOK)).filter(|left| !left.is_zero())
 }
 
-async fn revoked(gate: Arc<Gate>, claims: Arc<Claims>, mut line: watch::Receiver<()>) {
-    while !is_revoked(&gate, &claims) {
-        // It fails only when nobody is left who could revoke anything.
-        if line.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
+/// In milliseconds since 1970.
+fn after(time: SystemTime, grace: Duration) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let millis = since.saturating_add(grace).as_millis();
+    // Far enough, and a time that the platform can hold.
+    u64::try_from(millis).map_or(FAR, |millis| millis.min(FAR))
 }
 
-fn is_revoked(gate: &Gate, claims: &Claims) -> bool {
-    let list = gate.revocations.as_ref();
-    list.is_some_and(|list| list.check(claims, gate.clock.now()) == Err(TokenError::Revoked))
-}
+/// The year 9999.
+const FAR: u64 = 253_402_300_799_000;

@@ -1,4 +1,4 @@
-use std::mem;
+use std::{mem, sync::Arc};
 
 use http::{Response, StatusCode};
 
@@ -27,10 +27,8 @@ impl Passage {
             Sent::Received(answer, target) => {
                 let timeout = self.gate.idle_timeout(&entry.policy);
                 let answer = answer.map(|body| body.idle_timeout(timeout));
-                tokio::select! {
-                    answer = answer::redact(answer, context) => Ok(Sent::Received(answer?, target)),
-                    () = self.gate.shutdown.over() => Err(Reason::ShuttingDown),
-                }
+                let answer = answer::redact(answer, context).await?;
+                Ok(Sent::Received(answer, target))
             }
             answered => Ok(answered),
         }
@@ -41,7 +39,7 @@ impl Passage {
         &self,
         sent: Sent<'_>,
         outbound: Outbound<'_>,
-        mut exchange: Box<Exchange>,
+        exchange: Arc<Exchange>,
     ) -> Result<Response<Body>, Reason> {
         let Outbound {
             entry,
@@ -49,11 +47,16 @@ impl Passage {
             websocket,
             ..
         } = outbound;
-        exchange.answered(entry.policy.expiry_grace);
+        exchange.answered();
         let idle_timeout = self.gate.idle_timeout(&entry.policy);
+        let watched = |body: Body| {
+            let unread = self.gate.unread_timeout(&entry.policy);
+            body.idle_timeout(idle_timeout)
+                .until(|| exchange.share(), unread)
+        };
         let (mut answer, target) = match sent {
             Sent::Answered(response) => {
-                return Ok(response.map(|body| body.idle_timeout(idle_timeout).until(exchange)));
+                return Ok(response.map(watched));
             }
             Sent::Received(answer, target) => (answer, target),
         };
@@ -73,7 +76,7 @@ impl Passage {
         match upstream {
             None => {
                 let body = mem::take(answer.body_mut());
-                *answer.body_mut() = body.idle_timeout(idle_timeout).until(exchange);
+                *answer.body_mut() = watched(body);
                 Ok(answer)
             }
             Some((websocket, upstream)) => {

@@ -130,6 +130,11 @@ impl Gate {
         timeout.min(YEAR)
     }
 
+    pub(super) fn unread_timeout(&self, policy: &Policy) -> Duration {
+        let timeout = policy.unread_timeout.unwrap_or(self.limits.unread_timeout);
+        timeout.min(YEAR)
+    }
+
     pub(super) fn was_here(&self, headers: &HeaderMap) -> bool {
         let bears_it = |value: &HeaderValue| {
             memchr::memmem::find(value.as_bytes(), self.pseudonym.as_bytes()).is_some()

@@ -18,6 +18,7 @@ pub struct Limits {
     pub(super) header_fields: usize,
     pub(super) uri_bytes: usize,
     pub(super) idle_timeout: Duration,
+    pub(super) unread_timeout: Duration,
     pub(super) concurrent_per_sandbox: Option<NonZeroUsize>,
 }
 
@@ -31,6 +32,7 @@ impl Limits {
             header_fields: 100,
             uri_bytes: 16 << 10,
             idle_timeout: Duration::from_secs(600),
+            unread_timeout: Duration::from_secs(600),
             concurrent_per_sandbox: None,
         }
     }
@@ -65,13 +67,24 @@ impl Limits {
         self
     }
 
-    /// Gives up on a body of a request or an answer, or on a WebSocket, when nothing has come for this long, and on an
-    /// answer when its caller has not read for as long, or up to twice that. Defaults to ten minutes. How long a body may
-    /// take as a whole is limited by the token alone ([`Policy::expiry_grace`](crate::Policy::expiry_grace)). A service may have its own:
+    /// Gives up on a body of a request or an answer, or on a WebSocket, when nothing has come for this long. Defaults to
+    /// ten minutes. How long a body may take as a whole is limited by the token alone
+    /// ([`Policy::expiry_grace`](crate::Policy::expiry_grace)). A service may have its own:
     /// [`Policy::idle_timeout`](crate::Policy::idle_timeout).
     #[must_use]
     pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;
+        self
+    }
+
+    /// Gives up on an answer that its caller has not read on for this long, or up to twice that, and on an upload that the
+    /// upstream has not. What they hold is free then: places, and the connection at the other side. Defaults to ten minutes.
+    ///
+    /// Between two reads, the buffers of the system are emptied, several megabytes: a reader that is slow needs its time. A
+    /// service may have its own: [`Policy::unread_timeout`](crate::Policy::unread_timeout).
+    #[must_use]
+    pub const fn unread_timeout(mut self, timeout: Duration) -> Self {
+        self.unread_timeout = timeout;
         self
     }
 

@@ -6,6 +6,7 @@ use crate::{
     Body,
     proxy::{
         Reason,
+        exchange::Exchange,
         gate::{Gate, State},
         rejection::Refusal,
         request::{self, Found},
@@ -21,6 +22,7 @@ pub(super) struct Passage {
     pub(super) request_id: RequestId,
     pub(super) version: Version,
     pub(super) entry: Option<Arc<Entry>>,
+    pub(super) exchange: Option<Arc<Exchange>>,
     pub(super) by_host: bool,
     /// Whether the caller may know that there is such a service.
     pub(super) verified: bool,
@@ -56,6 +58,9 @@ impl Passage {
     }
 
     pub(super) fn reject(&self, reason: Reason) -> Response<Body> {
+        if let Some(exchange) = &self.exchange {
+            exchange.give_up();
+        }
         // Where it is unclear how the request was framed, the next one on this connection cannot be trusted.
         let in_doubt = matches!(
             reason,
@@ -64,7 +69,8 @@ impl Passage {
         let refusal = Refusal {
             request_id: self.request_id,
             service: self.entry.as_deref(),
-            verified: self.verified,
+            // One whose token is revoked meanwhile is told what everybody is.
+            verified: self.verified && !matches!(reason, Reason::Token(_)),
             caller: self.request.headers(),
             challenges: self.state.registry.challenges(),
             close: in_doubt && self.version < Version::HTTP_2,

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Uri,
@@ -160,13 +160,11 @@ pub(super) fn guard(
     token: String,
     state: Arc<State>,
     limit: u64,
-    idle_timeout: Duration,
 ) -> (Body, Option<Arc<Watch>>) {
     let (body, watch) = body.limited(limit);
     if watch.is_none() {
         return (body, None);
     }
-    let body = body.idle_timeout(idle_timeout);
     let clean = move |trailers: &mut HeaderMap| {
         headers::clean_request_trailers(trailers, state.registry.injected(), &token);
     };

@@ -48,6 +48,7 @@ where
         request_id: RequestId::next(),
         version: request.version(),
         entry: None,
+        exchange: None,
         by_host: false,
         verified: false,
         request: request.map(|body| body.linger(linger)),
@@ -98,6 +99,7 @@ impl Passage {
         let entry = self.entry.clone().ok_or(Reason::ServiceUnknown)?;
         self.verified = true;
         let exchange = Exchange::enter(&self.gate, claims.content(), &entry)?;
+        self.exchange = Some(exchange.clone());
 
         // In a block of its own, so that what it holds is not carried across the waits.
         let outbound = {
@@ -118,7 +120,9 @@ impl Passage {
                 .unwrap_or(u64::MAX)
                 .min(self.gate.limits.body_bytes);
             let idle = self.gate.idle_timeout(&entry.policy);
-            let (body, watch) = request::guard(body, token, self.state.clone(), limit, idle);
+            let (body, watch) = request::guard(body, token, self.state.clone(), limit);
+            let unread = self.gate.unread_timeout(&entry.policy);
+            let body = body.idle_timeout(idle).until(|| exchange.share(), unread);
 
             self.request = Request::new(body);
             *self.request.method_mut() = parts.method;
@@ -142,7 +146,7 @@ impl Passage {
 
         let sent = {
             let sent = pin!(self.forward(&mut client, &outbound));
-            exchange.unless_revoked(sent).await?
+            exchange.unless_ended(sent).await?
         };
         self.finish(sent, outbound, exchange)
     }

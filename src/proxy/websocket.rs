@@ -1,4 +1,4 @@
-use std::{collections::hash_map::RandomState, hash::BuildHasher, time::Duration};
+use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{
@@ -85,7 +85,7 @@ impl WebSocket {
         mut answer: Response<Body>,
         upstream: OnUpgrade,
         idle_timeout: Duration,
-        exchange: Box<Exchange>,
+        exchange: Arc<Exchange>,
         request_id: RequestId,
     ) -> Result<Response<Body>, Reason> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| Reason::Upgrade)?;
@@ -100,7 +100,12 @@ impl WebSocket {
         }
         let caller = self.caller;
         runtime.spawn(async move {
-            let (Ok(upstream), Ok(caller)) = (upstream.await, caller.await) else {
+            let both = async { (upstream.await, caller.await) };
+            let both = tokio::select! {
+                both = both => both,
+                _ = exchange.socket_ends() => return,
+            };
+            let (Ok(upstream), Ok(caller)) = both else {
                 return;
             };
             let splice = Splice::new(caller, upstream, idle_timeout);

@@ -38,6 +38,7 @@ pub struct Policy {
     connect_timeout: Option<Duration>,
     response_timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) unread_timeout: Option<Duration>,
     pub(crate) expiry_grace: Option<Duration>,
     pub(crate) concurrent: Option<NonZeroUsize>,
     pub(crate) redact_errors: bool,
@@ -65,6 +66,7 @@ impl Policy {
             connect_timeout: None,
             response_timeout: None,
             idle_timeout: None,
+            unread_timeout: None,
             expiry_grace: None,
             concurrent: None,
             redact_errors: false,
@@ -176,8 +178,16 @@ impl Policy {
         self
     }
 
-    /// Breaks off an answer that still goes on when its token has been expired for this long; one that began after that
-    /// may take as long. Defaults to five seconds: an API whose answers take minutes, and cost money, may want more.
+    /// Gives up on an answer or an upload that is not read on for this long. Defaults to the proxy's own
+    /// ([`Limits::unread_timeout`](crate::proxy::Limits::unread_timeout)).
+    #[must_use]
+    pub fn unread_timeout(mut self, timeout: Duration) -> Self {
+        self.unread_timeout = Some(timeout);
+        self
+    }
+
+    /// Breaks off a request, upload or answer, that still goes on when its token has been expired for this long; an answer
+    /// that began after that may take as long. Defaults to five seconds: an API whose answers take minutes, and cost money, may want more.
     /// WebSockets end with their token in any case, and what is revoked at once.
     #[must_use]
     pub fn expiry_grace(mut self, grace: Duration) -> Self {

@@ -2,7 +2,7 @@ use std::{
     collections::{HashMap, hash_map::RandomState},
     fmt,
     hash::BuildHasher,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::{Duration, SystemTime},
 };
 
@@ -35,17 +35,21 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Revocations {
-    max_lifetime: u64,
-    clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    /// Until when each must be remembered, in seconds since 1970.
-    revoked: RwLock<HashMap<Name, u64>>,
+    list: RwLock<List>,
     hashers: [RandomState; 2],
     /// Whoever has an exchange under way listens at the line of its sandbox.
     lines: Box<[watch::Sender<()>]>,
+}
+
+struct List {
+    max_lifetime: u64,
+    clock: Arc<dyn Clock>,
+    /// Until when each must be remembered, in seconds since 1970.
+    revoked: HashMap<Name, u64>,
 }
 
 /// What was revoked, as a hash under two secret seeds: of one size, however long the ids are.
@@ -74,10 +78,12 @@ impl Revocations {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            max_lifetime: DAY,
-            clock: Arc::new(SystemTime::now),
             shared: Arc::new(Shared {
-                revoked: RwLock::default(),
+                list: RwLock::new(List {
+                    max_lifetime: DAY,
+                    clock: Arc::new(SystemTime::now),
+                    revoked: HashMap::new(),
+                }),
                 hashers: [RandomState::new(), RandomState::new()],
                 lines: (0..LINES).map(|_| watch::Sender::new(())).collect(),
             }),
@@ -88,15 +94,15 @@ impl Revocations {
     /// live longer are refused from the start. Defaults to 24 hours, as
     /// [`JwtVerifier::max_lifetime`](crate::JwtVerifier::max_lifetime).
     #[must_use]
-    pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
-        self.max_lifetime = lifetime.as_secs();
+    pub fn max_lifetime(self, lifetime: Duration) -> Self {
+        self.change().max_lifetime = lifetime.as_secs();
         self
     }
 
-    /// Takes the time from `clock`. Defaults to the system's.
+    /// Takes the time from `clock`, the same as the proxy's. Defaults to the system's.
     #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+    pub fn clock(self, clock: impl Clock) -> Self {
+        self.change().clock = Arc::new(clock);
         self
     }
 
@@ -140,14 +146,11 @@ impl Revocations {
     }
 
     fn revoke(&self, subject: &Subject<'_>) -> Result<(), ConfigError> {
-        let now = unix_seconds(self.clock.now());
-        let until = now.saturating_add(self.max_lifetime).saturating_add(SKEW);
         let name = self.name(subject);
-        let mut revoked = self
-            .shared
-            .revoked
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut list = self.change();
+        let now = unix_seconds(list.clock.now());
+        let until = list.longest(now);
+        let revoked = &mut list.revoked;
         if !revoked.contains_key(&name) {
             if revoked.len() == revoked.capacity().min(ENTRIES_MAX) {
                 // Before it grows, it forgets what no token is concerned by any more.
@@ -163,33 +166,40 @@ impl Revocations {
 
     /// Refuses what is revoked, and what would live on after its revocation is forgotten.
     pub(crate) fn check(&self, claims: &Claims, now: SystemTime) -> Result<(), TokenError> {
-        let now = unix_seconds(now);
-        let longest = now.saturating_add(self.max_lifetime).saturating_add(SKEW);
-        if unix_seconds(claims.expires_at()) > longest {
-            return Err(TokenError::Lifetime);
-        }
         if self.lists(claims, now) {
             return Err(TokenError::Revoked);
+        }
+        if unix_seconds(claims.expires_at()) > self.list().longest(unix_seconds(now)) {
+            return Err(TokenError::Lifetime);
         }
         Ok(())
     }
 
-    fn lists(&self, claims: &Claims, now: u64) -> bool {
-        let revoked = self
-            .shared
-            .revoked
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn lists(&self, claims: &Claims, now: SystemTime) -> bool {
+        let list = self.list();
+        if list.revoked.is_empty() {
+            return false;
+        }
+        let now = unix_seconds(now);
         let sandbox = claims.sandbox_id();
         let session = claims.session_id().map(|id| Subject::Session(sandbox, id));
         let token = claims.token_id().map(Subject::Token);
-        let subjects = [Some(Subject::Sandbox(sandbox)), session, token];
         let holds = |subject| {
-            revoked
-                .get(&self.name(subject))
-                .is_some_and(|until| *until > now)
+            let until = list.revoked.get(&self.name(subject));
+            until.is_some_and(|until| *until > now)
         };
-        !revoked.is_empty() && subjects.iter().flatten().any(holds)
+        let subjects = [Some(Subject::Sandbox(sandbox)), session, token];
+        subjects.iter().flatten().any(holds)
+    }
+
+    fn list(&self) -> RwLockReadGuard<'_, List> {
+        let list = self.shared.list.read();
+        list.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) -> RwLockWriteGuard<'_, List> {
+        let list = self.shared.list.write();
+        list.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn name(&self, subject: &Subject<'_>) -> Name {
@@ -207,6 +217,13 @@ impl Revocations {
         let [hasher, _] = &self.shared.hashers;
         let hash = hasher.hash_one(sandbox_id);
         &self.shared.lines[hash as usize % LINES]
+    }
+}
+
+impl List {
+    /// When a token that is good now has expired in any case.
+    const fn longest(&self, now: u64) -> u64 {
+        now.saturating_add(self.max_lifetime).saturating_add(SKEW)
     }
 }
 
@@ -289,6 +306,6 @@ mod tests {
         revocations.revoke_session("box", "0").unwrap();
         clock.fetch_add(900 + SKEW, Relaxed);
         revocations.revoke_token("one too many").unwrap();
-        assert_eq!(revocations.shared.revoked.read().unwrap().len(), 1);
+        assert_eq!(revocations.list().revoked.len(), 1);
     }
 }

@@ -257,7 +257,6 @@ impl Settings {
             Versions::Any | Versions::Http2 => https.enable_all_versions().wrap_connector(http),
         };
         legacy::Client::builder(TokioExecutor::new())
-            .http2_only(versions == Versions::Http2)
             .http2_initial_stream_window_size(WINDOW)
             // A caller that does not read fills its own stream's window. One for all would soon be full of what such
             // callers leave, and nothing would come for anybody else.
@@ -269,6 +268,9 @@ impl Settings {
             .build(Connector {
                 https,
                 timeout: self.connect_timeout,
+                // Rather than by telling the pool: requests would share a connection before it is there, and one that is
+                // given up meanwhile would fail the others.
+                http2: versions == Versions::Http2,
             })
     }
 }
@@ -382,6 +384,7 @@ impl fmt::Debug for ResponseFuture {
 pub(super) struct Connector {
     https: HttpsConnector<HttpConnector>,
     timeout: Duration,
+    http2: bool,
 }
 
 impl Service<Uri> for Connector {
@@ -396,6 +399,7 @@ impl Service<Uri> for Connector {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let timeout = CONNECT_TIMEOUT.try_with(|own| *own).unwrap_or(self.timeout);
         let connect = tokio::time::timeout(timeout.min(YEAR), self.https.call(uri));
-        Box::pin(async move { Ok(Stream::new(connect.await.map_err(|_| TimedOut)??)) })
+        let http2 = self.http2;
+        Box::pin(async move { Ok(Stream::new(connect.await.map_err(|_| TimedOut)??, http2)) })
     }
 }

@@ -21,6 +21,7 @@ pub(super) struct Stream {
     // Futures of the pool hold one of these, for every request.
     inner: Box<MaybeHttpsStream<TokioIo<TcpStream>>>,
     line: Arc<Line>,
+    http2: bool,
 }
 
 #[derive(Default)]
@@ -51,10 +52,12 @@ impl Line {
 }
 
 impl Stream {
-    pub(super) fn new(inner: MaybeHttpsStream<TokioIo<TcpStream>>) -> Self {
+    /// `http2` when the other side is known to speak nothing else.
+    pub(super) fn new(inner: MaybeHttpsStream<TokioIo<TcpStream>>, http2: bool) -> Self {
         Self {
             inner: Box::new(inner),
             line: Arc::default(),
+            http2,
         }
     }
 }
@@ -62,7 +65,7 @@ impl Stream {
 impl Connection for Stream {
     fn connected(&self) -> Connected {
         let connected = Connected::new().extra(CameOver(self.line.clone()));
-        if self.inner.connected().is_negotiated_h2() {
+        if self.http2 || self.inner.connected().is_negotiated_h2() {
             connected.negotiated_h2()
         } else {
             connected

@@ -224,7 +224,7 @@ async fn a_caller_that_never_reads_loses_its_answer_and_its_place() {
         Some(peer)
     };
     let terms = Terms {
-        policy: Policy::new().idle_timeout(SHORT).concurrent(ONE),
+        policy: Policy::new().unread_timeout(SHORT).concurrent(ONE),
         ..Terms::default()
     };
     let scene = Scene::with(terms, fault(act)).await;
