@@ -9,8 +9,6 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tokio::sync::watch;
-
 use crate::{
     body::Ending,
     proxy::{
@@ -32,8 +30,9 @@ pub(super) struct Exchange {
     /// In milliseconds since 1970.
     ends_at: AtomicU64,
     given_up: AtomicBool,
-    /// Where revocations are heard of that may concern the claims.
-    revocations: Option<watch::Receiver<()>>,
+    /// Where it hears of what ends it, and how often something was heard before.
+    line: usize,
+    calls: usize,
     _under_way: UnderWay,
     _sandbox: Option<SandboxPlace>,
     _service: Option<ServicePlace>,
@@ -42,7 +41,7 @@ pub(super) struct Exchange {
 /// What a body, of the request or the answer, has of it.
 struct Share {
     exchange: Arc<Exchange>,
-    revocations: Option<watch::Receiver<()>>,
+    calls: usize,
 }
 
 /// How long a request may go on whose token has expired, where the policy says nothing.
@@ -73,6 +72,11 @@ impl Exchange {
                 Some(place.ok_or(Reason::ServiceBusy)?)
             }
         };
+        let lines = gate.shutdown.lines();
+        let line = match gate.revocations {
+            None => 0,
+            Some(_) => lines.of(claims.sandbox_id()),
+        };
         // What is meant by the longest duration there is: no end.
         let grace = entry.policy.expiry_grace.unwrap_or(GRACE).min(YEAR);
         Ok(Arc::new(Self {
@@ -80,7 +84,8 @@ impl Exchange {
             ends_at: AtomicU64::new(after(claims.expires_at(), grace)),
             grace,
             given_up: AtomicBool::new(false),
-            revocations: gate.revocations.as_ref().map(|list| list.listen(&claims)),
+            line,
+            calls: lines.calls(line),
             claims,
             _under_way: under_way,
             _sandbox: sandbox,
@@ -91,7 +96,7 @@ impl Exchange {
     pub(super) fn share(self: &Arc<Self>) -> Box<dyn Ending> {
         Box::new(Share {
             exchange: self.clone(),
-            revocations: self.revocations.clone(),
+            calls: self.calls,
         })
     }
 
@@ -100,7 +105,7 @@ impl Exchange {
         self: &Arc<Self>,
         mut work: Pin<&mut impl Future<Output = Result<T, Reason>>>,
     ) -> impl Future<Output = Result<T, Reason>> {
-        let mut ended = self.called(self.revocations.clone());
+        let mut ended = self.called();
         poll_fn(move |cx| {
             if ended.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err(self.reason()));
@@ -136,12 +141,8 @@ impl Exchange {
                 tokio::time::sleep(left).await;
             }
         };
-        let revoked = async {
-            match self.revocations.clone() {
-                Some(line) => self.revoked(line).await,
-                None => std::future::pending().await,
-            }
-        };
+        let lines = self.gate.shutdown.lines();
+        let revoked = lines.until(self.line, || self.is_revoked());
         tokio::select! {
             () = expired => Close::PolicyViolation,
             () = revoked => Close::PolicyViolation,
@@ -149,30 +150,13 @@ impl Exchange {
         }
     }
 
-    fn called(
-        self: &Arc<Self>,
-        line: Option<watch::Receiver<()>>,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+    fn called(self: &Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
         let exchange = self.clone();
-        match line {
-            None => Box::pin(async move { exchange.gate.shutdown.over().await }),
-            Some(line) => Box::pin(async move {
-                tokio::select! {
-                    biased;
-                    () = exchange.gate.shutdown.over() => {}
-                    () = exchange.revoked(line) => {}
-                }
-            }),
-        }
-    }
-
-    async fn revoked(&self, mut line: watch::Receiver<()>) {
-        while !self.is_revoked() {
-            // It fails only when nobody is left who could revoke anything.
-            if line.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
+        Box::pin(async move {
+            let is_so = || exchange.gate.shutdown.is_over() || exchange.is_revoked();
+            let lines = exchange.gate.shutdown.lines();
+            lines.until(exchange.line, is_so).await;
+        })
     }
 
     fn is_revoked(&self) -> bool {
@@ -195,12 +179,10 @@ impl Ending for Share {
         {
             return true;
         }
-        match &mut self.revocations {
-            Some(line) if line.has_changed().unwrap_or(false) => {
-                line.mark_unchanged();
-                exchange.is_revoked()
-            }
-            _ => false,
+        let calls = exchange.gate.shutdown.lines().calls(exchange.line);
+        calls != self.calls && {
+            self.calls = calls;
+            exchange.is_revoked()
         }
     }
 
@@ -209,7 +191,7 @@ impl Ending for Share {
     }
 
     fn called(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        self.exchange.called(self.revocations.clone())
+        self.exchange.called()
     }
 }
 

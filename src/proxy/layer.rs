@@ -108,6 +108,7 @@ impl<C> ProxyLayer<C> {
     /// # Ok::<(), sallygate::ConfigError>(())
     /// ```
     pub fn revocations(mut self, revocations: &Revocations) -> Self {
+        revocations.connect(self.gate.shutdown.lines());
         Arc::make_mut(&mut self.gate).revocations = Some(revocations.clone());
         self
     }

@@ -1,5 +1,4 @@
 use std::{
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -9,6 +8,8 @@ use std::{
 
 use tokio::sync::Notify;
 
+use crate::token::{Lines, wait_until};
+
 /// The end of a proxy, as its requests see it.
 #[derive(Clone, Default)]
 pub(super) struct Shutdown {
@@ -17,8 +18,11 @@ pub(super) struct Shutdown {
 
 #[derive(Default)]
 struct Shared {
-    begun: Signal,
-    over: Signal,
+    begun: AtomicBool,
+    beginning: Notify,
+    over: AtomicBool,
+    /// Called when it is over, and by others.
+    lines: Arc<Lines>,
     under_way: AtomicUsize,
     /// The last request has ended.
     empty: Notify,
@@ -35,32 +39,33 @@ impl Shutdown {
     }
 
     pub(super) fn has_begun(&self) -> bool {
-        self.shared.begun.is_given()
+        self.shared.begun.load(SeqCst)
     }
 
     /// Waits for the shutdown to begin.
     pub(super) async fn begun(&self) {
-        self.shared.begun.wait().await;
+        wait_until(&self.shared.beginning, || self.has_begun()).await;
     }
 
     /// Whether what is still under way is to be broken off.
     pub(super) fn is_over(&self) -> bool {
-        self.shared.over.is_given()
+        self.shared.over.load(SeqCst)
     }
 
-    /// Waits for the time to break off.
-    pub(super) async fn over(&self) {
-        self.shared.over.wait().await;
+    pub(super) fn lines(&self) -> &Arc<Lines> {
+        &self.shared.lines
     }
 
     /// Begins it, and waits until nothing is under way any more, or `grace` is over; gives what then still is.
     pub(super) async fn run(&self, grace: Duration) -> usize {
-        self.shared.begun.give();
+        self.shared.begun.store(true, SeqCst);
+        self.shared.beginning.notify_waiters();
         let under_way = || self.shared.under_way.load(SeqCst);
         let empty = wait_until(&self.shared.empty, || under_way() == 0);
         let _ = tokio::time::timeout(grace, empty).await;
         let left = under_way();
-        self.shared.over.give();
+        self.shared.over.store(true, SeqCst);
+        self.shared.lines.call_all();
         left
     }
 }
@@ -68,42 +73,8 @@ impl Shutdown {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         // Nobody waits for the last one before the shutdown has begun.
-        if self.0.under_way.fetch_sub(1, SeqCst) == 1 && self.0.begun.is_given() {
+        if self.0.under_way.fetch_sub(1, SeqCst) == 1 && self.0.begun.load(SeqCst) {
             self.0.empty.notify_waiters();
         }
-    }
-}
-
-/// Something that happens once.
-#[derive(Default)]
-struct Signal {
-    given: AtomicBool,
-    waiting: Notify,
-}
-
-impl Signal {
-    fn is_given(&self) -> bool {
-        self.given.load(SeqCst)
-    }
-
-    fn give(&self) {
-        self.given.store(true, SeqCst);
-        self.waiting.notify_waiters();
-    }
-
-    async fn wait(&self) {
-        wait_until(&self.waiting, || self.is_given()).await;
-    }
-}
-
-async fn wait_until(notify: &Notify, reached: impl Fn() -> bool) {
-    loop {
-        let mut notified = pin!(notify.notified());
-        // Listening before looking, or a change in between would go unnoticed.
-        notified.as_mut().enable();
-        if reached() {
-            return;
-        }
-        notified.await;
     }
 }

@@ -45,6 +45,7 @@ pub mod extract;
 mod issuer;
 mod jws;
 mod jwt;
+mod lines;
 mod revocation;
 mod verifier;
 
@@ -59,5 +60,6 @@ pub use self::{
 
 pub(crate) use self::{
     clock::unix_seconds,
+    lines::{Lines, wait_until},
     verifier::{Verified, verify},
 };

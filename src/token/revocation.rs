@@ -2,15 +2,13 @@ use std::{
     collections::{HashMap, hash_map::RandomState},
     fmt,
     hash::BuildHasher,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak},
     time::{Duration, SystemTime},
 };
 
-use tokio::sync::watch;
-
 use crate::{
     ConfigError,
-    token::{Claims, Clock, TokenError, claims::check_id, unix_seconds},
+    token::{Claims, Clock, Lines, TokenError, claims::check_id, unix_seconds},
 };
 
 /// Takes tokens back before they expire: one, those of a session, or those of a sandbox.
@@ -41,8 +39,8 @@ pub struct Revocations {
 struct Shared {
     list: RwLock<List>,
     hashers: [RandomState; 2],
-    /// Whoever has an exchange under way listens at the line of its sandbox.
-    lines: Box<[watch::Sender<()>]>,
+    /// Those of each proxy that this is for.
+    lines: Mutex<Vec<Weak<Lines>>>,
 }
 
 struct List {
@@ -68,9 +66,6 @@ const DAY: u64 = 24 * 60 * 60;
 /// Clocks differ: a token may be this much younger than it seems.
 const SKEW: u64 = 60;
 
-/// Few enough to be told all at once, many enough that a sandbox wakes few others.
-const LINES: usize = 64;
-
 const ENTRIES_MAX: usize = 1 << 20;
 
 impl Revocations {
@@ -85,7 +80,7 @@ impl Revocations {
                     revoked: HashMap::new(),
                 }),
                 hashers: [RandomState::new(), RandomState::new()],
-                lines: (0..LINES).map(|_| watch::Sender::new(())).collect(),
+                lines: Mutex::default(),
             }),
         }
     }
@@ -114,7 +109,7 @@ impl Revocations {
     pub fn revoke_sandbox(&self, sandbox_id: &str) -> Result<(), ConfigError> {
         check_id(sandbox_id, "not the id of a sandbox")?;
         self.revoke(&Subject::Sandbox(sandbox_id))?;
-        self.line(sandbox_id).send_replace(());
+        self.call(|lines| lines.call(lines.of(sandbox_id)));
         Ok(())
     }
 
@@ -127,7 +122,7 @@ impl Revocations {
         check_id(sandbox_id, "not the id of a sandbox")?;
         check_id(session_id, "not the id of a session")?;
         self.revoke(&Subject::Session(sandbox_id, session_id))?;
-        self.line(sandbox_id).send_replace(());
+        self.call(|lines| lines.call(lines.of(sandbox_id)));
         Ok(())
     }
 
@@ -139,9 +134,7 @@ impl Revocations {
     pub fn revoke_token(&self, token_id: &str) -> Result<(), ConfigError> {
         check_id(token_id, "not the id of a token")?;
         self.revoke(&Subject::Token(token_id))?;
-        for line in &self.shared.lines {
-            line.send_replace(());
-        }
+        self.call(Lines::call_all);
         Ok(())
     }
 
@@ -207,16 +200,22 @@ impl Revocations {
         Name(one.hash_one(subject), other.hash_one(subject))
     }
 
-    /// Where to listen for whatever may concern these claims. Look after you began to listen.
-    pub(crate) fn listen(&self, claims: &Claims) -> watch::Receiver<()> {
-        self.line(claims.sandbox_id()).subscribe()
+    /// Tells what is under way there, too.
+    pub(crate) fn connect(&self, lines: &Arc<Lines>) {
+        let mut all = self.lines();
+        all.retain(|other| other.strong_count() > 0);
+        all.push(Arc::downgrade(lines));
     }
 
-    #[expect(clippy::indexing_slicing, reason = "there are so many")]
-    fn line(&self, sandbox_id: &str) -> &watch::Sender<()> {
-        let [hasher, _] = &self.shared.hashers;
-        let hash = hasher.hash_one(sandbox_id);
-        &self.shared.lines[hash as usize % LINES]
+    fn call(&self, call: impl Fn(&Lines)) {
+        for lines in self.lines().iter().filter_map(Weak::upgrade) {
+            call(&lines);
+        }
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Vec<Weak<Lines>>> {
+        let lines = self.shared.lines.lock();
+        lines.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
