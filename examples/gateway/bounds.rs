@@ -13,6 +13,7 @@ pub(crate) struct Bounds {
     connect_timeout: Option<Duration>,
     response_timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
+    unread_timeout: Option<Duration>,
     expiry_grace: Option<Duration>,
     concurrent: Option<NonZeroUsize>,
 }
@@ -20,7 +21,7 @@ pub(crate) struct Bounds {
 const BYTES: &str = "a number of bytes";
 
 impl Bounds {
-    pub(crate) const KEYS: [&str; 9] = [
+    pub(crate) const KEYS: [&str; 10] = [
         "body_bytes",
         "header_bytes",
         "header_fields",
@@ -28,6 +29,7 @@ impl Bounds {
         "connect_timeout",
         "response_timeout",
         "idle_timeout",
+        "unread_timeout",
         "expiry_grace",
         "concurrent",
     ];
@@ -41,6 +43,7 @@ impl Bounds {
             connect_timeout: section.duration("connect_timeout")?,
             response_timeout: section.duration("response_timeout")?,
             idle_timeout: section.duration("idle_timeout")?,
+            unread_timeout: section.duration("unread_timeout")?,
             expiry_grace: section.duration("expiry_grace")?,
             concurrent: count(section, "concurrent")?,
         })
@@ -67,6 +70,9 @@ impl Bounds {
         }
         if let Some(timeout) = self.idle_timeout {
             policy = policy.idle_timeout(timeout);
+        }
+        if let Some(timeout) = self.unread_timeout {
+            policy = policy.unread_timeout(timeout);
         }
         if let Some(grace) = self.expiry_grace {
             policy = policy.expiry_grace(grace);
@@ -99,6 +105,7 @@ impl Whole {
             "header_bytes",
             "header_fields",
             "idle_timeout",
+            "unread_timeout",
             "concurrent_per_sandbox",
         ])?;
         let mut limits = Limits::new();
@@ -117,6 +124,9 @@ impl Whole {
         }
         if let Some(timeout) = section.duration("idle_timeout")? {
             limits = limits.idle_timeout(timeout);
+        }
+        if let Some(timeout) = section.duration("unread_timeout")? {
+            limits = limits.unread_timeout(timeout);
         }
         if let Some(requests) = count(&mut section, "concurrent_per_sandbox")? {
             limits = limits.concurrent_per_sandbox(requests);

@@ -181,6 +181,34 @@ async fn bodies_that_stand_still_are_given_up_after_the_time_of_the_file() {
     }
 }
 
+/// It is begun and left: the upstream's connection is free soon, and not after ten minutes.
+#[tokio::test]
+async fn answers_that_are_not_read_are_given_up_after_the_time_of_the_file() {
+    for (top, more) in [
+        ("[limits]\nunread_timeout = \"1s\"\n", ""),
+        ("", "unread_timeout = \"1s\"\n"),
+    ] {
+        let flood = Upstream::with(|mut conn| async move {
+            conn.read_request().await;
+            conn.write(b"HTTP/1.1 200 OK\r\ncontent-length: 67108864\r\n\r\n")
+                .await;
+            for _ in 0..1024 {
+                conn.write(&[b'a'; 1 << 16]).await;
+            }
+        });
+        let site = Site::upon(flood.await);
+        let token = site.token(TOKEN).await;
+        let gateway = site.start(&site.bounded(top, more)).await;
+        let answer = gateway
+            .begin(gateway.authorized("GET", "/proxy/up/a", &token))
+            .await;
+        assert_eq!(answer.status(), 200, "{top}{more}");
+        site.upstream.until_deserted(PATIENCE).await;
+        let read = answer.into_body().collect().await;
+        assert!(read.is_err(), "{top}{more}");
+    }
+}
+
 #[tokio::test]
 async fn an_answer_that_does_not_begin_is_given_up_after_the_time_of_the_file() {
     let site = slow(false).await;

@@ -334,6 +334,11 @@ async fn what_makes_no_sense_of_them_is_refused_by_key() {
         ),
         (
             table,
+            "unread_timeout = 60",
+            format!("services.up.unread_timeout: {time}"),
+        ),
+        (
+            table,
             "concurrent = 0",
             format!("services.up.concurrent: {count}"),
         ),
