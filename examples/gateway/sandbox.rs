@@ -98,7 +98,7 @@ impl<'a> Options<'a> {
             draft = draft.session(session);
         }
         if let Some(id) = self.id {
-            draft = draft.id(id);
+            draft = draft.token(id);
         }
         Ok(draft.sign()?)
     }

@@ -14,7 +14,7 @@ use super::{
     Linger, Recording,
     lease::Ending,
     patience::{Patience, Waited},
-    watch::{ENDED, FAILED, MOVED, STALLED, TOO_LARGE, Watch},
+    watch::{BROKEN_OFF, FAILED, MOVED, STALLED, TOO_LARGE, Watch},
 };
 
 /// What to do with a trailer section: remove fields, in place.
@@ -27,9 +27,8 @@ pub(super) struct Guard {
     pub(super) trailers: Option<TrailerRule>,
     pub(super) recording: Option<Recording>,
     pub(super) patience: Option<Patience>,
-    /// Freed when the body ends, however it ends.
+    /// What may end it early. Freed when the body ends, however it ends, as is what is held.
     pub(super) ending: Option<Box<dyn Ending>>,
-    /// Likewise.
     pub(super) held: Option<Held>,
     pub(super) linger: Linger,
     /// How long a reader may leave it unread; `None` once that is seen to.
@@ -48,7 +47,7 @@ pub(super) struct BrokenOff;
 /// The body did not move for too long.
 #[derive(Debug, thiserror::Error)]
 #[error("body did not move")]
-struct Stalled;
+pub(super) struct Stalled;
 
 /// The body went over its limit.
 #[derive(Debug, thiserror::Error)]
@@ -80,18 +79,16 @@ impl Guard {
         }
     }
 
-    /// While nothing comes; without an error, when it is time to lend the body.
-    pub(super) fn stall(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    /// While nothing comes.
+    pub(super) fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Waited> {
         let Some(patience) = &mut self.patience else {
             return Poll::Pending;
         };
-        match ready!(patience.poll(self.unread.is_some(), cx)) {
-            Waited::Long => Poll::Ready(Ok(())),
-            Waited::TooLong => {
-                self.report(STALLED);
-                Poll::Ready(Err(Stalled.into()))
-            }
+        let waited = ready!(patience.poll(self.unread.is_some(), cx));
+        if waited == Waited::TooLong {
+            self.report(STALLED);
         }
+        Poll::Ready(waited)
     }
 
     pub(super) fn pass(
@@ -110,7 +107,7 @@ impl Guard {
                 Some(Err(error))
             }
             Ok(_) if self.ending.as_mut().is_some_and(|ending| ending.has_come()) => {
-                self.report(ENDED);
+                self.report(BROKEN_OFF);
                 Some(Err(BrokenOff.into()))
             }
             Ok(mut frame) => {

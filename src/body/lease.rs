@@ -2,7 +2,7 @@
 //!
 //! A server whose caller takes nothing asks for no more of the body, and a client whose server takes nothing for no more
 //! of the upload. No time-out in the body would be looked at, no end be heard of, and the connections and places behind it
-//! would stay taken.
+//! would stay taken. This counts on readers that ask for the beginning of a body: both do.
 
 use std::{
     pin::Pin,
@@ -20,21 +20,22 @@ use tokio::{
 };
 use tower::BoxError;
 
-use super::{Body, guard::BrokenOff, watch::ENDED};
+use super::{Body, guard::BrokenOff, watch::BROKEN_OFF};
 
 /// What may end a body before its time.
 pub(crate) trait Ending: Send + Sync {
     /// Whether the end has come.
     fn has_come(&mut self) -> bool;
 
-    /// How long to wait at most before asking again.
-    fn left(&self) -> Duration;
+    /// When to ask at the latest.
+    fn ask_again_in(&self) -> Duration;
 
-    /// Waits until somebody calls the end.
-    fn called(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+    /// Waits until it is announced.
+    fn announced(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 }
 
-/// A body that is gone when its end has come, or nobody has read in it for its time, or up to twice that.
+/// A body that its keeper takes back: when its end has come, or once its reader has left it unread for its time, which is
+/// found out after up to twice that.
 pub(super) struct Lease {
     lent: Arc<Mutex<Lent>>,
     keeper: AbortHandle,
@@ -104,23 +105,23 @@ impl Lent {
 }
 
 async fn keep(lent: Weak<Mutex<Lent>>, unread: Duration) {
-    let Some(mut called) = look(&lent, |lent| Some(lent.ending()?.called())) else {
+    let Some(mut announced) = look(&lent, |lent| Some(lent.ending()?.announced())) else {
         return;
     };
     let (mut reads, mut due) = (0, Instant::now() + unread);
-    while let Some(left) = look(&lent, |lent| Some(lent.ending()?.left())) {
-        let called = tokio::select! {
-            () = &mut called => true,
-            () = sleep(left.min(due.saturating_duration_since(Instant::now()))) => false,
+    while let Some(wait) = look(&lent, |lent| Some(lent.ending()?.ask_again_in())) {
+        let is_announced = tokio::select! {
+            () = &mut announced => true,
+            () = sleep(wait.min(due.saturating_duration_since(Instant::now()))) => false,
         };
         let now = Instant::now();
         let gone = look(&lent, |lent| {
-            let ended = lent.ending()?.has_come() || called;
-            let unread_since = now >= due && lent.waiting.is_none() && lent.reads == reads;
+            let ended = lent.ending()?.has_come() || is_announced;
+            let left_unread = now >= due && lent.waiting.is_none() && lent.reads == reads;
             if ended {
-                lent.body.as_ref()?.report(ENDED);
+                lent.body.as_ref()?.report(BROKEN_OFF);
             }
-            if ended || unread_since {
+            if ended || left_unread {
                 return Some((lent.body.take(), lent.waiting.take()));
             }
             if now >= due {

@@ -24,10 +24,10 @@ use tokio::runtime::Handle;
 use tower::BoxError;
 
 use self::{
-    guard::{Guard, Held, TooLarge, TrailerRule},
+    guard::{Guard, Held, Stalled, TooLarge, TrailerRule},
     lease::Lease,
     linger::read_on,
-    patience::Patience,
+    patience::{Patience, Waited},
 };
 use crate::service::TransformError;
 
@@ -330,9 +330,9 @@ impl HttpBody for Body {
         };
         let frame = match frame {
             Poll::Ready(frame) => guard.pass(frame),
-            Poll::Pending => match ready!(guard.stall(cx)) {
-                Err(error) => Some(Err(error)),
-                Ok(()) => {
+            Poll::Pending => match ready!(guard.wait(cx)) {
+                Waited::TooLong => Some(Err(Stalled.into())),
+                Waited::Long => {
                     self.lend();
                     return self.poll_frame(cx);
                 }

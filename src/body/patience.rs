@@ -39,13 +39,13 @@ impl Patience {
         self.waiting_since = None;
     }
 
-    /// `short` asks to be told when it is no short wait any more.
-    pub(super) fn poll(&mut self, short: bool, cx: &mut Context<'_>) -> Poll<Waited> {
+    /// Says so when it is no short wait any more, if it is to `tell_long`.
+    pub(super) fn poll(&mut self, tell_long: bool, cx: &mut Context<'_>) -> Poll<Waited> {
         if Handle::try_current().is_err() {
             // Nothing keeps the time here.
             return Poll::Pending;
         }
-        let first = if short {
+        let first = if tell_long {
             self.timeout.min(SHORT)
         } else {
             self.timeout
@@ -65,7 +65,7 @@ impl Patience {
             if since.elapsed() >= self.timeout {
                 return Poll::Ready(Waited::TooLong);
             }
-            if short {
+            if tell_long {
                 return Poll::Ready(Waited::Long);
             }
             timer.as_mut().reset(since + self.timeout);

@@ -8,7 +8,7 @@ pub(super) const MOVED: u8 = 1;
 pub(super) const FAILED: u8 = 2;
 pub(super) const TOO_LARGE: u8 = 4;
 pub(super) const STALLED: u8 = 8;
-pub(super) const ENDED: u8 = 16;
+pub(super) const BROKEN_OFF: u8 = 16;
 
 impl Watch {
     /// Whether anything passed since the last call.
@@ -31,9 +31,9 @@ impl Watch {
         self.0.load(Ordering::Relaxed) & STALLED != 0
     }
 
-    /// Whether the end of its request came.
-    pub(crate) fn ended(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & ENDED != 0
+    /// Whether its request was ended: by its token, or by the proxy's own end.
+    pub(crate) fn broken_off(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & BROKEN_OFF != 0
     }
 
     pub(super) fn set(&self, bit: u8) {

@@ -9,19 +9,18 @@ use tower::BoxError;
 use crate::{
     Body, Context, Policy, TransformError,
     body::Watch,
-    proxy::{Reason, websocket::WebSocket},
+    proxy::{Reason, exchange::Exchange, websocket::WebSocket},
     service::Used,
-    token::TokenError,
     upstream::{CameOver, Rewrite, UpstreamError, headers},
 };
 
 /// Whose fault it was that there is no answer: what the caller did to its own body comes out as a failure to send.
-pub(super) fn not_sent(error: BoxError, watch: Option<&Watch>) -> Reason {
+pub(super) fn not_sent(error: BoxError, watch: Option<&Watch>, exchange: &Exchange) -> Reason {
     if let Some(error) = TransformError::in_body(&error) {
         return Reason::Transform(error);
     }
     match watch {
-        Some(watch) if watch.ended() => Reason::Token(TokenError::Expired),
+        Some(watch) if watch.broken_off() => exchange.reason(),
         Some(watch) if watch.too_large() => Reason::BodyTooLarge,
         Some(watch) if watch.stalled() => Reason::BodyStalled,
         Some(watch) if watch.failed() => Reason::BodyBroken,

@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    Body, Policy,
     body::Ending,
     proxy::{
         Reason,
@@ -18,7 +19,7 @@ use crate::{
         shutdown::UnderWay,
     },
     service::Entry,
-    token::{Claims, TokenError},
+    token::{BellOf, Claims, TokenError},
     upstream::{Close, YEAR},
 };
 
@@ -30,9 +31,9 @@ pub(super) struct Exchange {
     /// In milliseconds since 1970.
     ends_at: AtomicU64,
     given_up: AtomicBool,
-    /// Where it hears of what ends it, and how often something was heard before.
-    line: usize,
-    calls: usize,
+    /// Where it hears of what ends it, and how often that was rung before.
+    bell: BellOf,
+    rung: usize,
     _under_way: UnderWay,
     _sandbox: Option<SandboxPlace>,
     _service: Option<ServicePlace>,
@@ -41,14 +42,14 @@ pub(super) struct Exchange {
 /// What a body, of the request or the answer, has of it.
 struct Share {
     exchange: Arc<Exchange>,
-    calls: usize,
+    rung: usize,
 }
 
 /// How long a request may go on whose token has expired, where the policy says nothing.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A timer does not know of a machine that slept, or of a clock that was set.
-const LOOK: Duration = Duration::from_secs(60);
+/// The year 9999, in milliseconds since 1970.
+const FAR: u64 = 253_402_300_799_000;
 
 impl Exchange {
     /// One more, if there may be one more.
@@ -72,11 +73,8 @@ impl Exchange {
                 Some(place.ok_or(Reason::ServiceBusy)?)
             }
         };
-        let lines = gate.shutdown.lines();
-        let line = match gate.revocations {
-            None => 0,
-            Some(_) => lines.of(claims.sandbox_id()),
-        };
+        let bells = gate.shutdown.bells();
+        let bell = bells.of(claims.sandbox_id());
         // What is meant by the longest duration there is: no end.
         let grace = entry.policy.expiry_grace.unwrap_or(GRACE).min(YEAR);
         Ok(Arc::new(Self {
@@ -84,8 +82,8 @@ impl Exchange {
             ends_at: AtomicU64::new(after(claims.expires_at(), grace)),
             grace,
             given_up: AtomicBool::new(false),
-            line,
-            calls: lines.calls(line),
+            bell,
+            rung: bells.rung(bell),
             claims,
             _under_way: under_way,
             _sandbox: sandbox,
@@ -93,10 +91,10 @@ impl Exchange {
         }))
     }
 
-    pub(super) fn share(self: &Arc<Self>) -> Box<dyn Ending> {
+    fn share(self: &Arc<Self>) -> Box<dyn Ending> {
         Box::new(Share {
             exchange: self.clone(),
-            calls: self.calls,
+            rung: self.rung,
         })
     }
 
@@ -105,7 +103,7 @@ impl Exchange {
         self: &Arc<Self>,
         mut work: Pin<&mut impl Future<Output = Result<T, Reason>>>,
     ) -> impl Future<Output = Result<T, Reason>> {
-        let mut ended = self.called();
+        let mut ended = self.announced();
         poll_fn(move |cx| {
             if ended.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err(self.reason()));
@@ -114,12 +112,22 @@ impl Exchange {
         })
     }
 
-    fn reason(&self) -> Reason {
+    /// Why it ended, if nobody gave it up.
+    pub(super) fn reason(&self) -> Reason {
         if self.gate.shutdown.is_over() {
             Reason::ShuttingDown
-        } else {
+        } else if self.is_revoked() {
             Reason::Token(TokenError::Revoked)
+        } else {
+            Reason::Token(TokenError::Expired)
         }
+    }
+
+    /// A body of it, which ends with it.
+    pub(super) fn watch(self: &Arc<Self>, body: Body, policy: &Policy) -> Body {
+        let unread = self.gate.unread_timeout(policy);
+        body.idle_timeout(self.gate.idle_timeout(policy))
+            .until(|| self.share(), unread)
     }
 
     /// Its answer is here, and may take its time.
@@ -137,12 +145,12 @@ impl Exchange {
     /// Waits for what ends a WebSocket that its two sides do not end.
     pub(super) async fn socket_ends(&self) -> Close {
         let expired = async {
-            while let Some(left) = left(&self.gate, self.claims.expires_at()) {
+            while let Some(left) = self.gate.until(self.claims.expires_at()) {
                 tokio::time::sleep(left).await;
             }
         };
-        let lines = self.gate.shutdown.lines();
-        let revoked = lines.until(self.line, || self.is_revoked());
+        let bells = self.gate.shutdown.bells();
+        let revoked = bells.until(self.bell, || self.is_revoked());
         tokio::select! {
             () = expired => Close::PolicyViolation,
             () = revoked => Close::PolicyViolation,
@@ -150,18 +158,18 @@ impl Exchange {
         }
     }
 
-    fn called(self: &Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+    fn announced(self: &Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
         let exchange = self.clone();
         Box::pin(async move {
             let is_so = || exchange.gate.shutdown.is_over() || exchange.is_revoked();
-            let lines = exchange.gate.shutdown.lines();
-            lines.until(exchange.line, is_so).await;
+            let bells = exchange.gate.shutdown.bells();
+            bells.until(exchange.bell, is_so).await;
         })
     }
 
     fn is_revoked(&self) -> bool {
         let list = self.gate.revocations.as_ref();
-        list.is_some_and(|list| list.lists(&self.claims, self.gate.clock.now()))
+        list.is_some_and(|list| list.is_revoked(&self.claims, self.gate.clock.now()))
     }
 
     fn ends_at(&self) -> SystemTime {
@@ -175,30 +183,27 @@ impl Ending for Share {
         let exchange = &self.exchange;
         if exchange.given_up.load(Relaxed)
             || exchange.gate.shutdown.is_over()
-            || self.left().is_zero()
+            || self.ask_again_in().is_zero()
         {
             return true;
         }
-        let calls = exchange.gate.shutdown.lines().calls(exchange.line);
-        calls != self.calls && {
-            self.calls = calls;
+        let rung = exchange.gate.shutdown.bells().rung(exchange.bell);
+        rung != self.rung && {
+            self.rung = rung;
             exchange.is_revoked()
         }
     }
 
-    fn left(&self) -> Duration {
-        left(&self.exchange.gate, self.exchange.ends_at()).unwrap_or_default()
+    fn ask_again_in(&self) -> Duration {
+        self.exchange
+            .gate
+            .until(self.exchange.ends_at())
+            .unwrap_or_default()
     }
 
-    fn called(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        self.exchange.called()
+    fn announced(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        self.exchange.announced()
     }
-}
-
-/// How long to wait before looking at the clock again; `None` once the time has come.
-fn left(gate: &Gate, ends_at: SystemTime) -> Option<Duration> {
-    let left = ends_at.duration_since(gate.clock.now()).ok()?;
-    Some(left.min(LOOK)).filter(|left| !left.is_zero())
 }
 
 /// In milliseconds since 1970.
@@ -208,6 +213,3 @@ fn after(time: SystemTime, grace: Duration) -> u64 {
     // Far enough, and a time that the platform can hold.
     u64::try_from(millis).map_or(FAR, |millis| millis.min(FAR))
 }
-
-/// The year 9999.
-const FAR: u64 = 253_402_300_799_000;

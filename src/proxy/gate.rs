@@ -132,7 +132,18 @@ impl Gate {
 
     pub(super) fn unread_timeout(&self, policy: &Policy) -> Duration {
         let timeout = policy.unread_timeout.unwrap_or(self.limits.unread_timeout);
-        timeout.min(YEAR)
+        timeout.clamp(UNREAD_MIN, YEAR)
+    }
+
+    pub(super) fn body_bytes(&self, policy: &Policy) -> u64 {
+        let own = policy.body_bytes.unwrap_or(u64::MAX);
+        own.min(self.limits.body_bytes)
+    }
+
+    /// How long to wait before looking at the clock again; `None` once the time has come.
+    pub(super) fn until(&self, time: SystemTime) -> Option<Duration> {
+        let left = time.duration_since(self.clock.now()).ok()?;
+        Some(left.min(LOOK)).filter(|left| !left.is_zero())
     }
 
     pub(super) fn was_here(&self, headers: &HeaderMap) -> bool {
@@ -142,6 +153,12 @@ impl Gate {
         headers.get_all(VIA).iter().any(bears_it)
     }
 }
+
+/// Nobody looks more often.
+const UNREAD_MIN: Duration = Duration::from_millis(100);
+
+/// A timer does not know of a machine that slept, or of a clock that was set.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// Scheme, host and port, without a slash behind them.
 pub(super) fn origin(origin: &str) -> Result<&str, ConfigError> {

@@ -133,7 +133,7 @@ impl Handle {
     }
 
     /// Ends the proxy in order: new requests are answered with 503, requests under way finish, WebSockets are closed,
-    /// and what is still streaming after `grace` is broken off. Gives the number of those.
+    /// and what is still under way after `grace` is broken off. Gives the number of those.
     ///
     /// Stop accepting connections first; then wait for this, and for the server's own graceful shutdown beside it.
     ///

@@ -97,6 +97,9 @@ impl<C> ProxyLayer<C> {
 
     /// Refuses what is revoked there, and ends what is under way. Defaults to nothing that could be revoked.
     ///
+    /// Tokens that live longer than [`Revocations::max_lifetime`] are refused from then on, those of a verifier of your
+    /// own among them.
+    ///
     /// # Example
     ///
     /// ```
@@ -108,7 +111,7 @@ impl<C> ProxyLayer<C> {
     /// # Ok::<(), sallygate::ConfigError>(())
     /// ```
     pub fn revocations(mut self, revocations: &Revocations) -> Self {
-        revocations.connect(self.gate.shutdown.lines());
+        revocations.connect(self.gate.shutdown.bells());
         Arc::make_mut(&mut self.gate).revocations = Some(revocations.clone());
         self
     }

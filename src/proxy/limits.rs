@@ -80,7 +80,8 @@ impl Limits {
     /// Gives up on an answer that its caller has not read on for this long, or up to twice that, and on an upload that the
     /// upstream has not. What they hold is free then: places, and the connection at the other side. Defaults to ten minutes.
     ///
-    /// Between two reads, the buffers of the system are emptied, several megabytes: a reader that is slow needs its time. A
+    /// A server asks for more of an answer only when the buffers of the system, several megabytes, have room: a caller that
+    /// is slow may take minutes between two reads. For an upload without an answer yet, the client's time-out counts. A
     /// service may have its own: [`Policy::unread_timeout`](crate::Policy::unread_timeout).
     #[must_use]
     pub const fn unread_timeout(mut self, timeout: Duration) -> Self {
@@ -88,7 +89,7 @@ impl Limits {
         self
     }
 
-    /// How many requests of one sandbox may be under way at a time, each until its answer has ended; one more is
+    /// How many requests of one sandbox may be under way at a time, each until its answer and its upload have ended; one more is
     /// answered with 429. Defaults to any number.
     #[must_use]
     pub const fn concurrent_per_sandbox(mut self, requests: NonZeroUsize) -> Self {

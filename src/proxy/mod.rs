@@ -10,7 +10,7 @@
 //!    the service.
 //! 2. **Path and header check**: what two parsers could read differently is refused.
 //! 3. **Extract**: the service finds the token.
-//! 4. **Verify**: the verifier accepts the token, or the answer is 401.
+//! 4. **Verify**: the verifier accepts the token, and it is not [revoked](crate::Revocations), or the answer is 401.
 //! 5. **Authorize**: the service must exist, have room for one more request, and take this method, path and length of
 //!    body.
 //! 6. **Sanitize**: the token, other credentials and everything that says who calls are taken out.
@@ -30,12 +30,13 @@
 //!
 //! A request for a WebSocket, over HTTP/1.1 or HTTP/2 (RFC 8441), passes the same stages, as a `GET`. Once the upstream has
 //! accepted, bytes pass both ways, unread. It is closed when the token expires or is [revoked](crate::Revocations) (1008),
-//! when nothing moves for the [idle time-out](Limits::idle_timeout), and when the host [shuts down](Handle::shutdown) (1001).
+//! when nothing moves for the [idle time-out](Limits::idle_timeout), and when the host [shuts down](Handle::shutdown)
+//! (1001).
 //!
 //! The server in front must let go of the connection: `axum::serve` does; with hyper it is
 //! `serve_connection_with_upgrades`, and for HTTP/2 also `enable_connect_protocol`. (With hyper's `serve_connection` alone
-//! the handshake succeeds, and the connection ends behind it.) A server that knows of no upgrades gets 501. An outbound service other than a [`Client`](crate::Client) passes hyper's `OnUpgrade` on in the extensions
-//! of the answer.
+//! the handshake succeeds, and the connection ends behind it.) A server that knows of no upgrades gets 501. An outbound
+//! service other than a [`Client`](crate::Client) passes hyper's `OnUpgrade` on in the extensions of the answer.
 //!
 //! # Example
 //!

@@ -69,8 +69,7 @@ impl Passage {
         let refusal = Refusal {
             request_id: self.request_id,
             service: self.entry.as_deref(),
-            // One whose token is revoked meanwhile is told what everybody is.
-            verified: self.verified && !matches!(reason, Reason::Token(_)),
+            verified: self.verified,
             caller: self.request.headers(),
             challenges: self.state.registry.challenges(),
             close: in_doubt && self.version < Version::HTTP_2,

@@ -8,7 +8,10 @@ use tower::{BoxError, Service};
 use crate::{
     Body, Context, Outcome, ServiceConfig, Target,
     body::Watch,
-    proxy::{Reason, answer, passage::Passage, repeat::Spare, request, websocket::WebSocket},
+    proxy::{
+        Reason, answer, exchange::Exchange, passage::Passage, repeat::Spare, request,
+        websocket::WebSocket,
+    },
     service::Entry,
     upstream::headers,
 };
@@ -16,6 +19,7 @@ use crate::{
 /// What was made of the caller's request, beside what goes out.
 pub(super) struct Outbound<'e> {
     pub(super) entry: &'e Entry,
+    pub(super) exchange: &'e Arc<Exchange>,
     pub(super) context: Box<Context>,
     pub(super) websocket: Option<Box<WebSocket>>,
     /// How the caller's body passes.
@@ -74,6 +78,7 @@ impl Passage {
         again.await
     }
 
+    /// After the upstream refused the key, with another one; and without the key in an error, where the policy wants that.
     async fn reconsider<'e, C, B>(
         &mut self,
         mut sent: Sent<'e>,
@@ -87,13 +92,24 @@ impl Passage {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        if let Some(spare) = spare {
-            sent = self.send_again(*spare, sent, client, outbound).await?;
+        if let Some(spare) = spare
+            && let Some(request) = spare.again(&outbound.context).await
+        {
+            self.request = request;
+            sent = self.send(client, outbound, None).await?;
         }
-        if outbound.entry.policy.redact_errors && sent.is_error() {
-            sent = self.redact(sent, outbound.entry, &outbound.context).await?;
+        if !(outbound.entry.policy.redact_errors && sent.is_error()) {
+            return Ok(sent);
         }
-        Ok(sent)
+        match sent {
+            Sent::Received(answer, target) => {
+                let timeout = self.gate.idle_timeout(&outbound.entry.policy);
+                let answer = answer.map(|body| body.idle_timeout(timeout));
+                let answer = answer::redact(answer, &outbound.context).await?;
+                Ok(Sent::Received(answer, target))
+            }
+            answered => Ok(answered),
+        }
     }
 
     /// From `transform` to the head of an answer.
@@ -111,6 +127,7 @@ impl Passage {
     {
         let entry = outbound.entry;
         let websocket = outbound.websocket.as_deref();
+        let exchange = outbound.exchange;
         let request = mem::take(&mut self.request);
         let transformed = entry.config.transform(request, &outbound.context).await;
         match transformed.map_err(Reason::Transform)? {
@@ -129,30 +146,9 @@ impl Passage {
         }
 
         let ready = poll_fn(|cx| client.poll_ready(cx)).await;
-        ready.map_err(|error| answer::not_sent(error.into(), watch))?;
+        ready.map_err(|error| answer::not_sent(error.into(), watch, exchange))?;
         let answer = client.call(mem::take(&mut self.request)).await;
-        let answer = answer.map_err(|error| answer::not_sent(error.into(), watch))?;
+        let answer = answer.map_err(|error| answer::not_sent(error.into(), watch, exchange))?;
         Ok(Sent::Received(answer::received(answer, websocket)?, target))
-    }
-
-    /// After the upstream refused the key: with another one, if that can be.
-    async fn send_again<'e, C, B>(
-        &mut self,
-        spare: Spare,
-        sent: Sent<'e>,
-        client: &mut C,
-        outbound: &Outbound<'e>,
-    ) -> Result<Sent<'e>, Reason>
-    where
-        C: Service<Request<Body>, Response = Response<B>>,
-        C::Error: Into<BoxError>,
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let Some(request) = spare.again(&outbound.context).await else {
-            return Ok(sent);
-        };
-        self.request = request;
-        self.send(client, outbound, None).await
     }
 }

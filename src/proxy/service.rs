@@ -54,12 +54,12 @@ where
         request: request.map(|body| body.linger(linger)),
     };
     async move {
-        let mut opened = None;
+        let mut allowed = None;
         if let Some(cors) = &passage.gate.cors {
             if let Some(preflight) = cors.preflight(&passage.request) {
                 return preflight;
             }
-            opened = cors.allowed(passage.request.headers()).map(Box::new);
+            allowed = cors.allowed(passage.request.headers()).map(Box::new);
         }
         let answer = {
             let mut stages = pin!(passage.stages(client));
@@ -72,7 +72,7 @@ where
         };
         let mut answer = answer.unwrap_or_else(|reason| passage.reject(reason));
         if let Some(cors) = &passage.gate.cors {
-            cors.open(answer.headers_mut(), opened.map(|origin| *origin));
+            cors.open(answer.headers_mut(), allowed.map(|origin| *origin));
         }
         answer
     }
@@ -98,7 +98,7 @@ impl Passage {
         }
         let entry = self.entry.clone().ok_or(Reason::ServiceUnknown)?;
         self.verified = true;
-        let exchange = Exchange::enter(&self.gate, claims.content(), &entry)?;
+        let exchange = Exchange::enter(&self.gate, Arc::clone(&claims), &entry)?;
         self.exchange = Some(exchange.clone());
 
         // In a block of its own, so that what it holds is not carried across the waits.
@@ -114,15 +114,9 @@ impl Passage {
 
             let injected = self.state.registry.injected();
             let split = headers::split_request(parts.headers, &entry.policy, injected, &token);
-            let limit = entry
-                .policy
-                .body_bytes
-                .unwrap_or(u64::MAX)
-                .min(self.gate.limits.body_bytes);
-            let idle = self.gate.idle_timeout(&entry.policy);
+            let limit = self.gate.body_bytes(&entry.policy);
             let (body, watch) = request::guard(body, token, self.state.clone(), limit);
-            let unread = self.gate.unread_timeout(&entry.policy);
-            let body = body.idle_timeout(idle).until(|| exchange.share(), unread);
+            let body = exchange.watch(body, &entry.policy);
 
             self.request = Request::new(body);
             *self.request.method_mut() = parts.method;
@@ -138,6 +132,7 @@ impl Passage {
             let context = Context::new(claims, name, self.request_id, now, caller);
             Outbound {
                 entry: &entry,
+                exchange: &exchange,
                 context: Box::new(context),
                 websocket,
                 watch,
@@ -148,7 +143,7 @@ impl Passage {
             let sent = pin!(self.forward(&mut client, &outbound));
             exchange.unless_ended(sent).await?
         };
-        self.finish(sent, outbound, exchange)
+        self.finish(sent, outbound)
     }
 }
 

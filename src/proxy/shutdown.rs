@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::token::{Lines, wait_until};
+use crate::token::{self, Bells};
 
 /// The end of a proxy, as its requests see it.
 #[derive(Clone, Default)]
@@ -21,14 +21,14 @@ struct Shared {
     begun: AtomicBool,
     beginning: Notify,
     over: AtomicBool,
-    /// Called when it is over, and by others.
-    lines: Arc<Lines>,
+    /// Rung when it is over, and by others.
+    bells: Arc<Bells>,
     under_way: AtomicUsize,
     /// The last request has ended.
     empty: Notify,
 }
 
-/// One request under way, until its answer has ended.
+/// One request under way, until its answer and its body have ended.
 pub(super) struct UnderWay(Arc<Shared>);
 
 impl Shutdown {
@@ -44,7 +44,7 @@ impl Shutdown {
 
     /// Waits for the shutdown to begin.
     pub(super) async fn begun(&self) {
-        wait_until(&self.shared.beginning, || self.has_begun()).await;
+        token::wait_until(&self.shared.beginning, || self.has_begun()).await;
     }
 
     /// Whether what is still under way is to be broken off.
@@ -52,8 +52,8 @@ impl Shutdown {
         self.shared.over.load(SeqCst)
     }
 
-    pub(super) fn lines(&self) -> &Arc<Lines> {
-        &self.shared.lines
+    pub(super) fn bells(&self) -> &Arc<Bells> {
+        &self.shared.bells
     }
 
     /// Begins it, and waits until nothing is under way any more, or `grace` is over; gives what then still is.
@@ -61,11 +61,11 @@ impl Shutdown {
         self.shared.begun.store(true, SeqCst);
         self.shared.beginning.notify_waiters();
         let under_way = || self.shared.under_way.load(SeqCst);
-        let empty = wait_until(&self.shared.empty, || under_way() == 0);
+        let empty = token::wait_until(&self.shared.empty, || under_way() == 0);
         let _ = tokio::time::timeout(grace, empty).await;
         let left = under_way();
         self.shared.over.store(true, SeqCst);
-        self.shared.lines.call_all();
+        self.shared.bells.ring_all();
         left
     }
 }

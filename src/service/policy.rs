@@ -8,7 +8,7 @@ use crate::{
     upstream::{Timeouts, headers},
 };
 
-/// What a service lets through: methods, paths, headers, encoded slashes, how much and how many at a time.
+/// What a service lets through: methods, paths, headers, encoded slashes, how much, how long and how many at a time.
 ///
 /// # Example
 ///
@@ -115,7 +115,7 @@ impl Policy {
     /// Answers 431 to larger headers, counted as for [`Limits::header_bytes`](crate::proxy::Limits::header_bytes), which
     /// holds in any case. Defaults to that.
     #[must_use]
-    pub const fn header_bytes(mut self, bytes: usize) -> Self {
+    pub fn header_bytes(mut self, bytes: usize) -> Self {
         self.header_bytes = Some(bytes);
         self
     }
@@ -123,7 +123,7 @@ impl Policy {
     /// Answers 431 to more header fields. Defaults to the proxy's own limit
     /// ([`Limits::header_fields`](crate::proxy::Limits::header_fields)), which holds in any case.
     #[must_use]
-    pub const fn header_fields(mut self, fields: usize) -> Self {
+    pub fn header_fields(mut self, fields: usize) -> Self {
         self.header_fields = Some(fields);
         self
     }
@@ -137,19 +137,12 @@ impl Policy {
     }
 
     /// Gives up on a connection for this service after this long, TLS included, in place of
-    /// [`Client::connect_timeout`](crate::Client::connect_timeout). An outbound service other than a
+    /// [`Client::connect_timeout`](crate::Client::connect_timeout). Defaults to that. An outbound service other than a
     /// [`Client`](crate::Client) does not know of it.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout);
         self
-    }
-
-    pub(crate) const fn timeouts(&self) -> Option<Timeouts> {
-        match (self.connect_timeout, self.response_timeout) {
-            (None, None) => None,
-            (connect, response) => Some(Timeouts { connect, response }),
-        }
     }
 
     /// Gives up on an answer of this service after this long, as
@@ -178,25 +171,26 @@ impl Policy {
         self
     }
 
-    /// Gives up on an answer or an upload that is not read on for this long. Defaults to the proxy's own
-    /// ([`Limits::unread_timeout`](crate::proxy::Limits::unread_timeout)).
+    /// Gives up on an answer or an upload that is not read on for this long, or up to twice that. Defaults to the proxy's
+    /// own ([`Limits::unread_timeout`](crate::proxy::Limits::unread_timeout)).
     #[must_use]
     pub fn unread_timeout(mut self, timeout: Duration) -> Self {
         self.unread_timeout = Some(timeout);
         self
     }
 
-    /// Breaks off a request, upload or answer, that still goes on when its token has been expired for this long; an answer
-    /// that began after that may take as long. Defaults to five seconds: an API whose answers take minutes, and cost money, may want more.
-    /// WebSockets end with their token in any case, and what is revoked at once.
+    /// Breaks off an upload or an answer when its token has been expired for this long; an answer that begins after the
+    /// expiry has as long from then on, and to wait for one is not ended by it. WebSockets end with their token in any
+    /// case, and what is revoked at once. Defaults to five seconds: an API whose answers take minutes, and cost money, may
+    /// want more.
     #[must_use]
     pub fn expiry_grace(mut self, grace: Duration) -> Self {
         self.expiry_grace = Some(grace);
         self
     }
 
-    /// How many requests to this service may be under way at a time, each until its answer has ended; one more is
-    /// answered with 503. Defaults to any number.
+    /// How many requests to this service may be under way at a time, each until its answer and its upload have ended; one
+    /// more is answered with 503. Defaults to any number.
     #[must_use]
     pub fn concurrent(mut self, requests: NonZeroUsize) -> Self {
         self.concurrent = Some(requests);
@@ -251,6 +245,13 @@ impl Policy {
     pub fn allow_encoded_slashes(mut self) -> Self {
         self.encoded_slashes = true;
         self
+    }
+
+    pub(crate) const fn timeouts(&self) -> Option<Timeouts> {
+        match (self.connect_timeout, self.response_timeout) {
+            (None, None) => None,
+            (connect, response) => Some(Timeouts { connect, response }),
+        }
     }
 
     /// Lets methods and paths through, all but some.

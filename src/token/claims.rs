@@ -43,6 +43,10 @@ pub struct Claims {
 /// Longest id, in bytes.
 const ID_MAX: usize = 256;
 
+pub(super) const SANDBOX_ID: &str = "the sandbox id is not 1 to 256 printable bytes";
+pub(super) const SESSION_ID: &str = "the session id is not 1 to 256 printable bytes";
+pub(super) const TOKEN_ID: &str = "the token id is not 1 to 256 printable bytes";
+
 impl Claims {
     /// Creates the claims of one sandbox, good until `expires_at` (to the second).
     ///
@@ -51,10 +55,7 @@ impl Claims {
     /// When the sandbox id is empty, longer than 256 bytes or holds a control character.
     pub fn new(sandbox_id: impl Into<String>, expires_at: SystemTime) -> Result<Self, ConfigError> {
         Ok(Self {
-            sandbox_id: id(
-                sandbox_id.into(),
-                "the sandbox id is not 1 to 256 printable bytes",
-            )?,
+            sandbox_id: id(sandbox_id.into(), SANDBOX_ID)?,
             session_id: None,
             token_id: None,
             expires_at: unix_seconds(expires_at),
@@ -68,11 +69,7 @@ impl Claims {
     ///
     /// As for the sandbox id.
     pub fn session(mut self, session_id: impl Into<String>) -> Result<Self, ConfigError> {
-        let session_id = session_id.into();
-        self.session_id = Some(id(
-            session_id,
-            "the session id is not 1 to 256 printable bytes",
-        )?);
+        self.session_id = Some(id(session_id.into(), SESSION_ID)?);
         Ok(self)
     }
 
@@ -82,10 +79,7 @@ impl Claims {
     ///
     /// As for the sandbox id.
     pub fn token(mut self, token_id: impl Into<String>) -> Result<Self, ConfigError> {
-        self.token_id = Some(id(
-            token_id.into(),
-            "the token id is not 1 to 256 printable bytes",
-        )?);
+        self.token_id = Some(id(token_id.into(), TOKEN_ID)?);
         Ok(self)
     }
 

@@ -111,7 +111,7 @@ impl Draft<'_> {
     }
 
     /// Names the token (`jti`), so that it alone can be [revoked](crate::Revocations::revoke_token). Defaults to none.
-    pub fn id(mut self, token_id: impl Into<String>) -> Self {
+    pub fn token(mut self, token_id: impl Into<String>) -> Self {
         self.token_id = Some(token_id.into());
         self
     }

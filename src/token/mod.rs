@@ -14,7 +14,8 @@
 //!    maximum lifetime (24 h unless set otherwise).
 //! 5. `iss` and `aud` as configured: one that is set must be present and match, and a token with an `aud` is refused
 //!    where none is set.
-//! 6. `jti` a string if present: the token can be [revoked](Revocations) by it.
+//! 6. `jti` 1 to 256 printable bytes if present, as `sandboxId` and `sessionId`: the token can be
+//!    [revoked](Revocations) by it.
 //! 7. No `grants`: this version cannot enforce them, so it does not accept them.
 //!
 //! # Example
@@ -38,6 +39,7 @@
 //!
 //! [RFC 7519]: https://www.rfc-editor.org/rfc/rfc7519
 
+mod bells;
 mod cache;
 mod claims;
 mod clock;
@@ -45,7 +47,6 @@ pub mod extract;
 mod issuer;
 mod jws;
 mod jwt;
-mod lines;
 mod revocation;
 mod verifier;
 
@@ -59,7 +60,7 @@ pub use self::{
 };
 
 pub(crate) use self::{
+    bells::{BellOf, Bells, wait_until},
     clock::unix_seconds,
-    lines::{Lines, wait_until},
     verifier::{Verified, verify},
 };

@@ -8,15 +8,19 @@ use std::{
 
 use crate::{
     ConfigError,
-    token::{Claims, Clock, Lines, TokenError, claims::check_id, unix_seconds},
+    token::{
+        Bells, Claims, Clock, TokenError,
+        claims::{SANDBOX_ID, SESSION_ID, TOKEN_ID, check_id},
+        unix_seconds,
+    },
 };
 
 /// Takes tokens back before they expire: one, those of a session, or those of a sandbox.
 ///
-/// What is revoked stays so for as long as any of its tokens could be good; the next request with one is answered with
-/// 401, and what is under way ends at once: requests, streams, WebSockets. Clones share what they know, so one of them
-/// goes into every proxy of a process, and one stays with whoever ends sandboxes. It lives in memory: after a restart, or
-/// on another machine, say it again.
+/// What is revoked stays so for as long as any token of now could be good; the next request with one is answered with
+/// 401, and what is under way ends at once: requests, streams, WebSockets. Clones share what they know and their settings,
+/// so one of them goes into every proxy of a process, and one stays with whoever ends sandboxes. It lives in memory: after
+/// a restart, or on another machine, say it again.
 ///
 /// # Example
 ///
@@ -28,7 +32,7 @@ use crate::{
 ///
 /// revocations.revoke_sandbox("box-1")?;
 /// revocations.revoke_session("box-2", "run-7")?;
-/// revocations.revoke_token("01JD0Q6XK8")?; // its `jti`: see `Draft::id`
+/// revocations.revoke_token("01JD0Q6XK8")?; // its `jti`: see `Draft::token`
 /// # Ok::<(), sallygate::ConfigError>(())
 /// ```
 #[derive(Clone)]
@@ -40,19 +44,19 @@ struct Shared {
     list: RwLock<List>,
     hashers: [RandomState; 2],
     /// Those of each proxy that this is for.
-    lines: Mutex<Vec<Weak<Lines>>>,
+    bells: Mutex<Vec<Weak<Bells>>>,
 }
 
 struct List {
     max_lifetime: u64,
     clock: Arc<dyn Clock>,
     /// Until when each must be remembered, in seconds since 1970.
-    revoked: HashMap<Name, u64>,
+    revoked: HashMap<Fingerprint, u64>,
 }
 
 /// What was revoked, as a hash under two secret seeds: of one size, however long the ids are.
 #[derive(PartialEq, Eq, Hash)]
-struct Name(u64, u64);
+struct Fingerprint(u64, u64);
 
 #[derive(Hash)]
 enum Subject<'a> {
@@ -80,50 +84,44 @@ impl Revocations {
                     revoked: HashMap::new(),
                 }),
                 hashers: [RandomState::new(), RandomState::new()],
-                lines: Mutex::default(),
+                bells: Mutex::default(),
             }),
         }
     }
 
-    /// The longest life of a token, in whole seconds: what is revoked is remembered for as long, and tokens that would
-    /// live longer are refused from the start. Defaults to 24 hours, as
-    /// [`JwtVerifier::max_lifetime`](crate::JwtVerifier::max_lifetime).
+    /// The longest life of a token, in whole seconds: what is revoked from now on is remembered for as long (and a minute,
+    /// since clocks differ), and tokens that would live longer are refused from the start. For all clones. Defaults to 24
+    /// hours, as [`JwtVerifier::max_lifetime`](crate::JwtVerifier::max_lifetime).
     #[must_use]
     pub fn max_lifetime(self, lifetime: Duration) -> Self {
-        self.change().max_lifetime = lifetime.as_secs();
+        self.write().max_lifetime = lifetime.as_secs();
         self
     }
 
-    /// Takes the time from `clock`, the same as the proxy's. Defaults to the system's.
+    /// Takes the time from `clock`, the same as the proxy's, for all clones. Defaults to the system's.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
-        self.change().clock = Arc::new(clock);
+        self.write().clock = Arc::new(clock);
         self
     }
 
-    /// Revokes all tokens of a sandbox, and those that are issued before the longest life of a token is over.
+    /// Revokes a sandbox: until the longest life of a token has passed, all its tokens are refused, those issued meanwhile
+    /// among them. It cannot be taken back.
     ///
     /// # Errors
     ///
     /// When it is no id that a token could bear, or a million others are revoked.
     pub fn revoke_sandbox(&self, sandbox_id: &str) -> Result<(), ConfigError> {
-        check_id(sandbox_id, "not the id of a sandbox")?;
-        self.revoke(&Subject::Sandbox(sandbox_id))?;
-        self.call(|lines| lines.call(lines.of(sandbox_id)));
-        Ok(())
+        self.revoke(Subject::Sandbox(sandbox_id))
     }
 
-    /// Revokes the tokens of one session of a sandbox, in the same way.
+    /// Revokes one session of a sandbox, in the same way.
     ///
     /// # Errors
     ///
     /// As for a sandbox.
     pub fn revoke_session(&self, sandbox_id: &str, session_id: &str) -> Result<(), ConfigError> {
-        check_id(sandbox_id, "not the id of a sandbox")?;
-        check_id(session_id, "not the id of a session")?;
-        self.revoke(&Subject::Session(sandbox_id, session_id))?;
-        self.call(|lines| lines.call(lines.of(sandbox_id)));
-        Ok(())
+        self.revoke(Subject::Session(sandbox_id, session_id))
     }
 
     /// Revokes the token with this id: the claim `jti` of a JWT.
@@ -132,19 +130,27 @@ impl Revocations {
     ///
     /// As for a sandbox.
     pub fn revoke_token(&self, token_id: &str) -> Result<(), ConfigError> {
-        check_id(token_id, "not the id of a token")?;
-        self.revoke(&Subject::Token(token_id))?;
-        self.call(Lines::call_all);
+        self.revoke(Subject::Token(token_id))
+    }
+
+    fn revoke(&self, subject: Subject<'_>) -> Result<(), ConfigError> {
+        subject.check()?;
+        self.add(self.fingerprint(&subject))?;
+        match subject {
+            Subject::Sandbox(sandbox) | Subject::Session(sandbox, _) => {
+                self.tell(|bells| bells.ring(bells.of(sandbox)));
+            }
+            Subject::Token(_) => self.tell(Bells::ring_all),
+        }
         Ok(())
     }
 
-    fn revoke(&self, subject: &Subject<'_>) -> Result<(), ConfigError> {
-        let name = self.name(subject);
-        let mut list = self.change();
+    fn add(&self, subject: Fingerprint) -> Result<(), ConfigError> {
+        let mut list = self.write();
         let now = unix_seconds(list.clock.now());
-        let until = list.longest(now);
+        let until = list.latest_expiry(now);
         let revoked = &mut list.revoked;
-        if !revoked.contains_key(&name) {
+        if !revoked.contains_key(&subject) {
             if revoked.len() == revoked.capacity().min(ENTRIES_MAX) {
                 // Before it grows, it forgets what no token is concerned by any more.
                 revoked.retain(|_, until| *until > now);
@@ -153,75 +159,89 @@ impl Revocations {
                 return Err(ConfigError::Limit("a million revocations already"));
             }
         }
-        revoked.insert(name, until);
+        revoked.insert(subject, until);
         Ok(())
     }
 
     /// Refuses what is revoked, and what would live on after its revocation is forgotten.
     pub(crate) fn check(&self, claims: &Claims, now: SystemTime) -> Result<(), TokenError> {
-        if self.lists(claims, now) {
-            return Err(TokenError::Revoked);
-        }
-        if unix_seconds(claims.expires_at()) > self.list().longest(unix_seconds(now)) {
+        let now = unix_seconds(now);
+        let list = self.read();
+        if unix_seconds(claims.expires_at()) > list.latest_expiry(now) {
             return Err(TokenError::Lifetime);
+        }
+        if self.names(&list, claims, now) {
+            return Err(TokenError::Revoked);
         }
         Ok(())
     }
 
-    pub(crate) fn lists(&self, claims: &Claims, now: SystemTime) -> bool {
-        let list = self.list();
-        if list.revoked.is_empty() {
-            return false;
-        }
-        let now = unix_seconds(now);
+    pub(crate) fn is_revoked(&self, claims: &Claims, now: SystemTime) -> bool {
+        self.names(&self.read(), claims, unix_seconds(now))
+    }
+
+    fn names(&self, list: &List, claims: &Claims, now: u64) -> bool {
         let sandbox = claims.sandbox_id();
         let session = claims.session_id().map(|id| Subject::Session(sandbox, id));
         let token = claims.token_id().map(Subject::Token);
         let holds = |subject| {
-            let until = list.revoked.get(&self.name(subject));
+            let until = list.revoked.get(&self.fingerprint(subject));
             until.is_some_and(|until| *until > now)
         };
         let subjects = [Some(Subject::Sandbox(sandbox)), session, token];
-        subjects.iter().flatten().any(holds)
+        !list.revoked.is_empty() && subjects.iter().flatten().any(holds)
     }
 
-    fn list(&self) -> RwLockReadGuard<'_, List> {
+    fn read(&self) -> RwLockReadGuard<'_, List> {
         let list = self.shared.list.read();
         list.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self) -> RwLockWriteGuard<'_, List> {
+    fn write(&self) -> RwLockWriteGuard<'_, List> {
         let list = self.shared.list.write();
         list.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn name(&self, subject: &Subject<'_>) -> Name {
+    fn fingerprint(&self, subject: &Subject<'_>) -> Fingerprint {
         let [one, other] = &self.shared.hashers;
-        Name(one.hash_one(subject), other.hash_one(subject))
+        Fingerprint(one.hash_one(subject), other.hash_one(subject))
     }
 
     /// Tells what is under way there, too.
-    pub(crate) fn connect(&self, lines: &Arc<Lines>) {
-        let mut all = self.lines();
+    pub(crate) fn connect(&self, bells: &Arc<Bells>) {
+        let mut all = self.bells();
         all.retain(|other| other.strong_count() > 0);
-        all.push(Arc::downgrade(lines));
+        all.push(Arc::downgrade(bells));
     }
 
-    fn call(&self, call: impl Fn(&Lines)) {
-        for lines in self.lines().iter().filter_map(Weak::upgrade) {
-            call(&lines);
+    fn tell(&self, ring: impl Fn(&Bells)) {
+        for bells in self.bells().iter().filter_map(Weak::upgrade) {
+            ring(&bells);
         }
     }
 
-    fn lines(&self) -> MutexGuard<'_, Vec<Weak<Lines>>> {
-        let lines = self.shared.lines.lock();
-        lines.unwrap_or_else(PoisonError::into_inner)
+    fn bells(&self) -> MutexGuard<'_, Vec<Weak<Bells>>> {
+        let bells = self.shared.bells.lock();
+        bells.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subject<'_> {
+    fn check(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::Sandbox(id) => check_id(id, SANDBOX_ID),
+            Self::Session(sandbox, id) => {
+                check_id(sandbox, SANDBOX_ID)?;
+                check_id(id, SESSION_ID)
+            }
+            Self::Token(id) => check_id(id, TOKEN_ID),
+        }
     }
 }
 
 impl List {
     /// When a token that is good now has expired in any case.
-    const fn longest(&self, now: u64) -> u64 {
+    const fn latest_expiry(&self, now: u64) -> u64 {
         now.saturating_add(self.max_lifetime).saturating_add(SKEW)
     }
 }
@@ -305,6 +325,6 @@ mod tests {
         revocations.revoke_session("box", "0").unwrap();
         clock.fetch_add(900 + SKEW, Relaxed);
         revocations.revoke_token("one too many").unwrap();
-        assert_eq!(revocations.list().revoked.len(), 1);
+        assert_eq!(revocations.read().revoked.len(), 1);
     }
 }

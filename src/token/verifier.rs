@@ -6,8 +6,8 @@ use crate::token::{Claims, Revocations};
 
 /// Decides whether a token is good, and what it says.
 ///
-/// Whatever comes back, the proxy checks the expiry and the [revocations](crate::Revocations) itself, on every request. There is no limit on how long `verify` may
-/// take: a tower time-out outside the proxy sets one.
+/// Whatever comes back, the proxy checks the expiry and the [revocations](crate::Revocations) itself, on every request.
+/// There is no limit on how long `verify` may take: a tower time-out outside the proxy sets one.
 ///
 /// See the [module docs](crate::token) for an example.
 #[async_trait]
@@ -51,7 +51,8 @@ pub enum TokenError {
     /// `iss` is missing, malformed or not the one demanded.
     #[error("wrong issuer")]
     Issuer,
-    /// `exp - iat` is over the maximum, or negative.
+    /// `exp - iat` is over the maximum, or negative; or the token would outlive its
+    /// [revocation](crate::Revocations::max_lifetime).
     #[error("lifetime out of range")]
     Lifetime,
     /// Not three base64url parts, or not JSON.
@@ -85,13 +86,6 @@ pub enum TokenError {
 /// Only [`verify`] makes one, and without one there is no [`Context`](crate::Context), so no credential can be used.
 #[derive(Debug)]
 pub(crate) struct Verified<T>(T);
-
-impl<T: Clone> Verified<T> {
-    /// What was verified, for looking at it once more.
-    pub(crate) fn content(&self) -> T {
-        self.0.clone()
-    }
-}
 
 impl<T> Deref for Verified<T> {
     type Target = T;
