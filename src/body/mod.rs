@@ -3,6 +3,7 @@ mod lease;
 mod linger;
 mod patience;
 mod recording;
+mod streamed;
 mod watch;
 
 use std::{
@@ -19,7 +20,6 @@ use futures_core::Stream;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use sync_wrapper::SyncWrapper;
 use tokio::runtime::Handle;
 use tower::BoxError;
 
@@ -28,6 +28,7 @@ use self::{
     lease::Lease,
     linger::read_on,
     patience::{Patience, Waited},
+    streamed::{Chunks, Streamed},
 };
 use crate::service::TransformError;
 
@@ -66,13 +67,6 @@ enum Kind {
     Incoming(Incoming),
     Stream(Box<Streamed>),
     Lent(Lease),
-}
-
-/// A body of any type. A `SyncWrapper` gives no shared access, so what `&self` is asked for is kept beside it.
-struct Streamed {
-    body: SyncWrapper<Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>>,
-    ended: bool,
-    hint: SizeHint,
 }
 
 impl Body {
@@ -373,53 +367,6 @@ impl Drop for Body {
         if self.guard.as_deref().is_some_and(lingers) && !self.is_end_stream() {
             read_on(std::mem::replace(&mut self.kind, Kind::Empty).into());
         }
-    }
-}
-
-impl Streamed {
-    fn new(body: impl HttpBody<Data = Bytes, Error = BoxError> + Send + 'static) -> Self {
-        let (ended, hint) = (body.is_end_stream(), body.size_hint());
-        Self {
-            body: SyncWrapper::new(Box::pin(body)),
-            ended,
-            hint,
-        }
-    }
-
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let body = self.body.get_mut();
-        let frame = ready!(body.as_mut().poll_frame(cx));
-        self.ended = frame.is_none() || body.is_end_stream();
-        self.hint = body.size_hint();
-        Poll::Ready(frame)
-    }
-}
-
-pin_project_lite::pin_project! {
-    struct Chunks<S> {
-        #[pin]
-        stream: S,
-    }
-}
-
-impl<S, B, E> HttpBody for Chunks<S>
-where
-    S: Stream<Item = Result<B, E>>,
-    B: Into<Bytes>,
-    E: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let chunk = ready!(self.project().stream.poll_next(cx));
-        Poll::Ready(chunk.map(|chunk| match chunk {
-            Ok(data) => Ok(Frame::data(data.into())),
-            Err(error) => Err(error.into()),
-        }))
     }
 }
 

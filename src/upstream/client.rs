@@ -6,16 +6,14 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, Uri, Version, header::UPGRADE, uri::Scheme};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use http::{Request, Response, Version, header::UPGRADE, uri::Scheme};
 use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
+    client::legacy,
     rt::{TokioExecutor, TokioTimer},
 };
 use pin_project_lite::pin_project;
 use rustls::{
-    ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier,
-    crypto::aws_lc_rs,
+    ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
 use tokio::time::{Instant, Sleep};
@@ -25,9 +23,9 @@ use crate::{
     Body, ConfigError,
     body::Watch,
     upstream::{
+        connector::{self, Connector, Versions},
         error::TimedOut,
         pools::{Place, Pool, Pools},
-        stream::Stream,
     },
 };
 
@@ -70,18 +68,6 @@ pub(crate) struct Timeouts {
     pub(crate) response: Option<Duration>,
 }
 
-tokio::task_local! {
-    /// That of the request which is polled: a pool tells a connector no more than where to connect to.
-    static CONNECT_TIMEOUT: Duration;
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Versions {
-    Any,
-    Http1,
-    Http2,
-}
-
 #[derive(Clone)]
 struct Settings {
     tls: ClientConfig,
@@ -101,7 +87,7 @@ impl Client {
             roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
         });
         let settings = Settings {
-            tls: tls(roots.clone()),
+            tls: connector::tls(roots.clone()),
             roots: Some(roots),
             connect_timeout: Duration::from_secs(10),
             response_timeout: Duration::from_secs(600),
@@ -165,7 +151,7 @@ impl Client {
         }
         let roots = Arc::new(roots);
         Ok(self.with(|settings| {
-            settings.tls = tls(roots.clone());
+            settings.tls = connector::tls(roots.clone());
             settings.roots = Some(roots);
         }))
     }
@@ -180,7 +166,7 @@ impl Client {
     pub fn platform_roots(self) -> Result<Self, ConfigError> {
         use hyper_rustls::ConfigBuilderExt;
 
-        let tls = tls_builder()
+        let tls = connector::tls_builder()
             .try_with_platform_verifier()
             .map_err(|_| ConfigError::Certificate("the platform's verifier cannot be set up"))?
             .with_no_client_auth();
@@ -244,18 +230,7 @@ impl Settings {
     }
 
     fn pool(&self, versions: Versions) -> Pool {
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_keepalive(Some(Duration::from_secs(60)));
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(self.tls.clone())
-            // What may go in the clear is decided by `Target`.
-            .https_or_http();
-        let https = match versions {
-            Versions::Http1 => https.enable_http1().wrap_connector(http),
-            Versions::Any | Versions::Http2 => https.enable_all_versions().wrap_connector(http),
-        };
+        let connector = Connector::new(&self.tls, versions, self.connect_timeout);
         legacy::Client::builder(TokioExecutor::new())
             .http2_initial_stream_window_size(WINDOW)
             // A caller that does not read fills its own stream's window. One for all would soon be full of what such
@@ -265,31 +240,8 @@ impl Settings {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(self.idle_timeout)
             .pool_max_idle_per_host(self.max_idle)
-            .build(Connector {
-                https,
-                timeout: self.connect_timeout,
-                // Rather than by telling the pool: requests would share a connection before it is there, and one that is
-                // given up meanwhile would fail the others.
-                http2: versions == Versions::Http2,
-            })
+            .build(connector)
     }
-}
-
-fn tls(roots: Arc<RootCertStore>) -> ClientConfig {
-    tls_builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth()
-}
-
-/// Names the provider rather than taking the process-wide one, which may be missing or another.
-fn tls_builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
-    #[expect(
-        clippy::expect_used,
-        reason = "at set-up; this provider has suites for both versions"
-    )]
-    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("TLS 1.2 and 1.3")
 }
 
 impl Service<Request<Body>> for Client {
@@ -352,7 +304,7 @@ impl Future for ResponseFuture {
         let mut this = self.project();
         let answer = match *this.connect_timeout {
             None => this.response.poll(cx),
-            Some(timeout) => CONNECT_TIMEOUT.sync_scope(timeout, || this.response.poll(cx)),
+            Some(timeout) => connector::within(timeout, || this.response.poll(cx)),
         };
         if let Poll::Ready(answer) = answer {
             return Poll::Ready(match answer {
@@ -376,30 +328,5 @@ impl Future for ResponseFuture {
 impl fmt::Debug for ResponseFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
-    }
-}
-
-/// TCP and TLS under one time-out: hyper-util's own covers TCP alone.
-#[derive(Clone)]
-pub(super) struct Connector {
-    https: HttpsConnector<HttpConnector>,
-    timeout: Duration,
-    http2: bool,
-}
-
-impl Service<Uri> for Connector {
-    type Response = Stream;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.https.poll_ready(cx)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let timeout = CONNECT_TIMEOUT.try_with(|own| *own).unwrap_or(self.timeout);
-        let connect = tokio::time::timeout(timeout.min(YEAR), self.https.call(uri));
-        let http2 = self.http2;
-        Box::pin(async move { Ok(Stream::new(connect.await.map_err(|_| TimedOut)??, http2)) })
     }
 }

@@ -43,6 +43,7 @@
 //! the rest of it.
 
 mod client;
+mod connector;
 mod error;
 mod frames;
 pub(crate) mod headers;

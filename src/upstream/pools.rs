@@ -6,7 +6,7 @@ use std::sync::{
 use arc_swap::ArcSwap;
 use hyper_util::client::legacy;
 
-use crate::{Body, upstream::client::Connector};
+use crate::{Body, upstream::connector::Connector};
 
 pub(super) type Pool = legacy::Client<Connector, Body>;
 
