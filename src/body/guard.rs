@@ -98,9 +98,6 @@ impl Guard {
         if let Some(patience) = &mut self.patience {
             patience.moved();
         }
-        if self.linger == Linger::OnceAsked {
-            self.linger = Linger::Yes;
-        }
         match frame? {
             Err(error) => {
                 self.report(FAILED);

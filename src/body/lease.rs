@@ -2,7 +2,7 @@
 //!
 //! A server whose caller takes nothing asks for no more of the body, and a client whose server takes nothing for no more
 //! of the upload. No time-out in the body would be looked at, no end be heard of, and the connections and places behind it
-//! would stay taken. This counts on readers that ask for the beginning of a body: both do.
+//! would stay taken.
 
 use std::{
     pin::Pin,
@@ -29,6 +29,9 @@ pub(crate) trait Ending: Send + Sync {
 
     /// When to ask at the latest.
     fn ask_again_in(&self) -> Duration;
+
+    /// Nobody reads the body any more.
+    fn left_unread(&mut self);
 
     /// Waits until it is announced.
     fn announced(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
@@ -120,6 +123,8 @@ async fn keep(lent: Weak<Mutex<Lent>>, unread: Duration) {
             let left_unread = now >= due && lent.waiting.is_none() && lent.reads == reads;
             if ended {
                 lent.body.as_ref()?.report(BROKEN_OFF);
+            } else if left_unread {
+                lent.ending()?.left_unread();
             }
             if ended || left_unread {
                 return Some((lent.body.take(), lent.waiting.take()));

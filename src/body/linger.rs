@@ -16,7 +16,7 @@ use super::Body;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Linger {
     No,
-    /// Not before the first of it has come: the caller waits until it is asked for the body, and to read is to ask.
+    /// Not before it is read: the caller waits until it is asked for the body, and to read is to ask.
     OnceAsked,
     Yes,
 }

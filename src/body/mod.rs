@@ -303,8 +303,13 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if self.guard.as_ref().is_some_and(|guard| guard.failed) {
-            return Poll::Ready(None);
+        if let Some(guard) = &mut self.guard {
+            if guard.failed {
+                return Poll::Ready(None);
+            }
+            if guard.linger == Linger::OnceAsked {
+                guard.linger = Linger::Yes;
+            }
         }
         let frame = match &mut self.kind {
             Kind::Empty => Poll::Ready(None),

@@ -1,9 +1,13 @@
 use std::{
     future::poll_fn,
+    ops::Deref,
     pin::Pin,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        Arc, Mutex, PoisonError,
+        atomic::{
+            AtomicBool, AtomicU64, AtomicUsize,
+            Ordering::{AcqRel, Relaxed},
+        },
     },
     task::Poll,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -20,7 +24,7 @@ use crate::{
     },
     service::Entry,
     token::{BellOf, Claims, TokenError},
-    upstream::{Close, YEAR},
+    upstream::{Close, UpstreamError, YEAR},
 };
 
 /// A request under way, until its answer and its body have ended: the places it takes, and what ends it early.
@@ -30,18 +34,30 @@ pub(super) struct Exchange {
     grace: Duration,
     /// In milliseconds since 1970.
     ends_at: AtomicU64,
+    answered: AtomicBool,
     given_up: AtomicBool,
+    /// The upstream does not read the upload.
+    unread: AtomicBool,
     /// Where it hears of what ends it, and how often that was rung before.
     bell: BellOf,
     rung: usize,
+    /// Taken for as long as somebody holds it. What merely listens, or waits to be dropped, holds nothing.
+    places: Mutex<Option<Places>>,
+    holders: AtomicUsize,
+}
+
+struct Places {
     _under_way: UnderWay,
     _sandbox: Option<SandboxPlace>,
     _service: Option<ServicePlace>,
 }
 
+/// Keeps the places of an exchange.
+pub(super) struct Hold(Arc<Exchange>);
+
 /// What a body, of the request or the answer, has of it.
 struct Share {
-    exchange: Arc<Exchange>,
+    hold: Hold,
     rung: usize,
 }
 
@@ -57,7 +73,7 @@ impl Exchange {
         gate: &Arc<Gate>,
         claims: Arc<Claims>,
         entry: &Entry,
-    ) -> Result<Arc<Self>, Reason> {
+    ) -> Result<Hold, Reason> {
         let under_way = gate.shutdown.enter();
         let sandbox = match gate.limits.concurrent_per_sandbox {
             None => None,
@@ -77,33 +93,48 @@ impl Exchange {
         let bell = bells.of(claims.sandbox_id());
         // What is meant by the longest duration there is: no end.
         let grace = entry.policy.expiry_grace.unwrap_or(GRACE).min(YEAR);
-        Ok(Arc::new(Self {
+        Ok(Hold(Arc::new(Self {
             gate: gate.clone(),
             ends_at: AtomicU64::new(after(claims.expires_at(), grace)),
             grace,
+            answered: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
+            unread: AtomicBool::new(false),
             bell,
             rung: bells.rung(bell),
             claims,
-            _under_way: under_way,
-            _sandbox: sandbox,
-            _service: service,
-        }))
+            places: Mutex::new(Some(Places {
+                _under_way: under_way,
+                _sandbox: sandbox,
+                _service: service,
+            })),
+            holders: AtomicUsize::new(1),
+        })))
+    }
+
+    pub(super) fn hold(self: &Arc<Self>) -> Hold {
+        self.holders.fetch_add(1, Relaxed);
+        Hold(self.clone())
     }
 
     fn share(self: &Arc<Self>) -> Box<dyn Ending> {
         Box::new(Share {
-            exchange: self.clone(),
+            hold: self.hold(),
             rung: self.rung,
         })
     }
 
-    /// Waits for `work`, and gives it up when the token is revoked, or the proxy is at its end.
+    fn leave(&self) {
+        let places = self.places.lock();
+        drop(places.unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Waits for `work`, and gives it up when the token is revoked, the proxy is at its end, or nobody reads the upload.
     pub(super) fn unless_ended<T>(
         self: &Arc<Self>,
         mut work: Pin<&mut impl Future<Output = Result<T, Reason>>>,
     ) -> impl Future<Output = Result<T, Reason>> {
-        let mut ended = self.announced();
+        let mut ended = self.announced(true);
         poll_fn(move |cx| {
             if ended.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err(self.reason()));
@@ -116,6 +147,8 @@ impl Exchange {
     pub(super) fn reason(&self) -> Reason {
         if self.gate.shutdown.is_over() {
             Reason::ShuttingDown
+        } else if self.unread.load(Relaxed) {
+            Reason::Upstream(UpstreamError::Timeout)
         } else if self.is_revoked() {
             Reason::Token(TokenError::Revoked)
         } else {
@@ -135,11 +168,15 @@ impl Exchange {
         let now = self.gate.clock.now();
         let ends_at = after(self.claims.expires_at().max(now), self.grace);
         self.ends_at.store(ends_at, Relaxed);
+        self.answered.store(true, Relaxed);
     }
 
-    /// Nobody waits for it any more: what is left of the caller's body goes nowhere.
+    /// Nobody waits for its answer any more, if there is none: what is left of the caller's body goes nowhere.
     pub(super) fn give_up(&self) {
-        self.given_up.store(true, Relaxed);
+        if !self.answered.load(Relaxed) && !self.given_up.swap(true, Relaxed) {
+            self.leave();
+            self.gate.shutdown.bells().ring(self.bell);
+        }
     }
 
     /// Waits for what ends a WebSocket that its two sides do not end.
@@ -158,10 +195,18 @@ impl Exchange {
         }
     }
 
-    fn announced(self: &Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+    fn announced(
+        self: &Arc<Self>,
+        or_unread: bool,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
         let exchange = self.clone();
         Box::pin(async move {
-            let is_so = || exchange.gate.shutdown.is_over() || exchange.is_revoked();
+            let is_so = || {
+                exchange.gate.shutdown.is_over()
+                    || exchange.given_up.load(Relaxed)
+                    || or_unread && exchange.unread.load(Relaxed)
+                    || exchange.is_revoked()
+            };
             let bells = exchange.gate.shutdown.bells();
             bells.until(exchange.bell, is_so).await;
         })
@@ -178,9 +223,25 @@ impl Exchange {
     }
 }
 
+impl Deref for Hold {
+    type Target = Arc<Exchange>;
+
+    fn deref(&self) -> &Arc<Exchange> {
+        &self.0
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.0.holders.fetch_sub(1, AcqRel) == 1 {
+            self.0.leave();
+        }
+    }
+}
+
 impl Ending for Share {
     fn has_come(&mut self) -> bool {
-        let exchange = &self.exchange;
+        let exchange = &self.hold;
         if exchange.given_up.load(Relaxed)
             || exchange.gate.shutdown.is_over()
             || self.ask_again_in().is_zero()
@@ -195,14 +256,19 @@ impl Ending for Share {
     }
 
     fn ask_again_in(&self) -> Duration {
-        self.exchange
+        self.hold
             .gate
-            .until(self.exchange.ends_at())
+            .until(self.hold.ends_at())
             .unwrap_or_default()
     }
 
     fn announced(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        self.exchange.announced()
+        self.hold.announced(false)
+    }
+
+    fn left_unread(&mut self) {
+        self.hold.unread.store(true, Relaxed);
+        self.hold.gate.shutdown.bells().ring(self.hold.bell);
     }
 }
 

@@ -50,7 +50,7 @@ impl Passage {
             None => Ok(answer.map(watched)),
             Some((websocket, upstream)) => {
                 let idle_timeout = self.gate.idle_timeout(policy);
-                let exchange = exchange.clone();
+                let exchange = exchange.hold();
                 websocket.splice(answer, upstream, idle_timeout, exchange, self.request_id)
             }
         }

@@ -81,7 +81,7 @@ impl Limits {
     /// upstream has not. What they hold is free then: places, and the connection at the other side. Defaults to ten minutes.
     ///
     /// A server asks for more of an answer only when the buffers of the system, several megabytes, have room: a caller that
-    /// is slow may take minutes between two reads. For an upload without an answer yet, the client's time-out counts. A
+    /// is slow may take minutes between two reads. A request whose upload is not read, and that has no answer yet, is answered with 504. A
     /// service may have its own: [`Policy::unread_timeout`](crate::Policy::unread_timeout).
     #[must_use]
     pub const fn unread_timeout(mut self, timeout: Duration) -> Self {

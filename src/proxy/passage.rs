@@ -6,7 +6,7 @@ use crate::{
     Body,
     proxy::{
         Reason,
-        exchange::Exchange,
+        exchange::Hold,
         gate::{Gate, State},
         rejection::Refusal,
         request::{self, Found},
@@ -22,12 +22,21 @@ pub(super) struct Passage {
     pub(super) request_id: RequestId,
     pub(super) version: Version,
     pub(super) entry: Option<Arc<Entry>>,
-    pub(super) exchange: Option<Arc<Exchange>>,
+    pub(super) exchange: Option<Hold>,
     pub(super) by_host: bool,
     /// Whether the caller may know that there is such a service.
     pub(super) verified: bool,
     /// As it stands: what the caller sent, what goes out, and nothing while it is elsewhere.
     pub(super) request: Request<Body>,
+}
+
+impl Drop for Passage {
+    /// Unless there is an answer, this is the end of the exchange, wherever its body is.
+    fn drop(&mut self) {
+        if let Some(exchange) = &self.exchange {
+            exchange.give_up();
+        }
+    }
 }
 
 impl Passage {

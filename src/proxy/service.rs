@@ -98,8 +98,9 @@ impl Passage {
         }
         let entry = self.entry.clone().ok_or(Reason::ServiceUnknown)?;
         self.verified = true;
-        let exchange = Exchange::enter(&self.gate, Arc::clone(&claims), &entry)?;
-        self.exchange = Some(exchange.clone());
+        let hold = Exchange::enter(&self.gate, Arc::clone(&claims), &entry)?;
+        let exchange = Arc::clone(&hold);
+        self.exchange = Some(hold);
 
         // In a block of its own, so that what it holds is not carried across the waits.
         let outbound = {

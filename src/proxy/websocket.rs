@@ -1,4 +1,4 @@
-use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc, time::Duration};
+use std::{collections::hash_map::RandomState, hash::BuildHasher, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{
@@ -13,7 +13,7 @@ use hyper::{ext::Protocol, upgrade::OnUpgrade};
 
 use crate::{
     Body,
-    proxy::{Reason, exchange::Exchange},
+    proxy::{Reason, exchange::Hold},
     service::RequestId,
     upstream::{Splice, UpstreamError, headers},
 };
@@ -85,7 +85,7 @@ impl WebSocket {
         mut answer: Response<Body>,
         upstream: OnUpgrade,
         idle_timeout: Duration,
-        exchange: Arc<Exchange>,
+        exchange: Hold,
         request_id: RequestId,
     ) -> Result<Response<Body>, Reason> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| Reason::Upgrade)?;

@@ -1,6 +1,6 @@
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::AtomicUsize},
 };
 
@@ -17,7 +17,7 @@ use crate::{
 pub(crate) struct Registry {
     services: BTreeMap<ServiceName, Arc<Entry>>,
     /// Headers that any service injects to, spelled with `-`: no caller's value of them reaches any upstream.
-    injected: HashSet<String>,
+    injected: BTreeSet<String>,
     challenges: Vec<HeaderValue>,
     encoded_slashes: bool,
 }
@@ -97,7 +97,7 @@ impl Registry {
     }
 
     /// Headers that any service injects to, beside the well-known ones; spelled with `-`.
-    pub(crate) fn injected(&self) -> &HashSet<String> {
+    pub(crate) fn injected(&self) -> &BTreeSet<String> {
         &self.injected
     }
 

@@ -78,6 +78,9 @@ pub(crate) fn check_passable(names: &[HeaderName]) -> Result<(), ConfigError> {
 fn connection_options(headers: &HeaderMap) -> HashSet<HeaderName> {
     let mut named = HashSet::new();
     for value in headers.get_all(CONNECTION) {
+        if value == "keep-alive" {
+            continue;
+        }
         for option in value.as_bytes().split(|byte| *byte == b',') {
             let option = option.trim_ascii();
             if option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close") {

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{
@@ -89,7 +89,7 @@ pub(crate) struct Split {
 pub(crate) fn split_request(
     mut headers: HeaderMap,
     policy: &Policy,
-    injected: &HashSet<String>,
+    injected: &BTreeSet<String>,
     token: &str,
 ) -> Split {
     let named = connection_options(&headers);
@@ -135,7 +135,7 @@ pub(crate) fn split_request(
 fn fate(
     name: &HeaderName,
     policy: &Policy,
-    injected: &HashSet<String>,
+    injected: &BTreeSet<String>,
     named: &HashSet<HeaderName>,
 ) -> Fate {
     let plain = &*plain_name(name);
@@ -163,7 +163,7 @@ fn shows_anyhow(value: &HeaderValue, token: &str) -> bool {
 /// The caller's trailers are held to the same rules as its headers.
 pub(crate) fn clean_request_trailers(
     trailers: &mut HeaderMap,
-    injected: &HashSet<String>,
+    injected: &BTreeSet<String>,
     token: &str,
 ) {
     let showing: Vec<_> = trailers

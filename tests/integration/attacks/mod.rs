@@ -4,6 +4,7 @@ mod answer;
 mod caller;
 mod credential;
 mod endings;
+mod h2c;
 mod hosts;
 mod leases;
 #[cfg(feature = "sigv4")]
@@ -11,4 +12,5 @@ mod s3;
 mod services;
 mod sources;
 mod token;
+mod uploads;
 mod websocket;

@@ -43,7 +43,7 @@ impl Scene {
     }
 
     fn token(&self, sandbox: &str, session: &str, id: &str) -> String {
-        let draft = self.stack.issuer.issue(sandbox).session(session).id(id);
+        let draft = self.stack.issuer.issue(sandbox).session(session).token(id);
         self.stack.watched(draft.sign().unwrap())
     }
 
