@@ -25,7 +25,6 @@ impl Passage {
             websocket,
             ..
         } = outbound;
-        exchange.answered();
         let watched = |body| exchange.watch(body, &entry.policy);
         let (mut answer, target) = match sent {
             Sent::Answered(response) => {

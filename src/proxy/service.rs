@@ -144,7 +144,9 @@ impl Passage {
             let sent = pin!(self.forward(&mut client, &outbound));
             exchange.unless_ended(sent).await?
         };
-        self.finish(sent, outbound)
+        let answer = self.finish(sent, outbound)?;
+        exchange.answered();
+        Ok(answer)
     }
 }
 
