@@ -1,5 +1,6 @@
 use std::{
     any::Any,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -12,7 +13,6 @@ use tower::BoxError;
 
 use super::{
     Linger, Recording,
-    lease::Ending,
     patience::{Patience, Waited},
     watch::{BROKEN_OFF, FAILED, MOVED, STALLED, TOO_LARGE, Watch},
 };
@@ -34,6 +34,21 @@ pub(super) struct Guard {
     /// How long a reader may leave it unread; `None` once that is seen to.
     pub(super) unread: Option<Duration>,
     pub(super) failed: bool,
+}
+
+/// What may end a body before its time.
+pub(crate) trait Ending: Send + Sync {
+    /// Whether the end has come.
+    fn has_come(&mut self) -> bool;
+
+    /// When to ask at the latest.
+    fn ask_again_in(&self) -> Duration;
+
+    /// Nobody reads the body any more.
+    fn left_unread(&mut self);
+
+    /// Waits until it is announced.
+    fn announced(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 }
 
 /// What is held for as long as a body passes: a place in a pool, for example.

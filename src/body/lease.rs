@@ -20,22 +20,11 @@ use tokio::{
 };
 use tower::BoxError;
 
-use super::{Body, guard::BrokenOff, watch::BROKEN_OFF};
-
-/// What may end a body before its time.
-pub(crate) trait Ending: Send + Sync {
-    /// Whether the end has come.
-    fn has_come(&mut self) -> bool;
-
-    /// When to ask at the latest.
-    fn ask_again_in(&self) -> Duration;
-
-    /// Nobody reads the body any more.
-    fn left_unread(&mut self);
-
-    /// Waits until it is announced.
-    fn announced(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
-}
+use super::{
+    Body,
+    guard::{BrokenOff, Ending},
+    watch::BROKEN_OFF,
+};
 
 /// A body that its keeper takes back: when its end has come, or once its reader has left it unread for its time, which is
 /// found out after up to twice that.

@@ -32,7 +32,7 @@ use self::{
 };
 use crate::service::TransformError;
 
-pub(crate) use self::{lease::Ending, linger::Linger, recording::Recording, watch::Watch};
+pub(crate) use self::{guard::Ending, linger::Linger, recording::Recording, watch::Watch};
 
 /// A request or response body: nothing, bytes, or a stream.
 ///

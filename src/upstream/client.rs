@@ -23,7 +23,7 @@ use crate::{
     Body, ConfigError,
     body::Watch,
     upstream::{
-        connector::{self, Connector, Versions},
+        connector::{self, Connector, Versions, YEAR},
         error::TimedOut,
         pools::{Place, Pool, Pools},
     },
@@ -196,9 +196,6 @@ impl Client {
 
 /// How much of an answer may come over HTTP/2 before the caller takes it.
 const WINDOW: u32 = 1 << 20;
-
-/// Longer than anything that is waited for, and no sum with it overflows.
-pub(crate) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Default for Client {
     fn default() -> Self {

@@ -11,7 +11,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, crypto::aws_lc_rs};
 use tower::{BoxError, Service};
 
-use crate::upstream::{client::YEAR, error::TimedOut, stream::Stream};
+use crate::upstream::{error::TimedOut, stream::Stream};
 
 /// TCP and TLS under one time-out: hyper-util's own covers TCP alone.
 #[derive(Clone)]
@@ -28,6 +28,9 @@ pub(super) enum Versions {
     Http1,
     Http2,
 }
+
+/// Longer than anything that is waited for, and no sum with it overflows.
+pub(crate) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 tokio::task_local! {
     /// That of the request which is polled: a pool tells a connector no more than where to connect to.

@@ -60,9 +60,6 @@ pub use self::{
 };
 
 pub(crate) use self::{
-    client::{Timeouts, YEAR},
-    frames::Close,
-    location::Rewrite,
-    splice::Splice,
+    client::Timeouts, connector::YEAR, frames::Close, location::Rewrite, splice::Splice,
     stream::CameOver,
 };
