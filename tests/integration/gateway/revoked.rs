@@ -221,16 +221,25 @@ async fn without_its_list_the_gateway_does_not_start() {
         ("\nbox-1", "line 2: not so"),
         ("# box-1\n# box-2\nSandbox box-1", "line 3: not so"),
         ("sandbox", "line 1: not so"),
-        ("sandbox ", "line 1: claims: the sandbox id is not 1 to 256 printable bytes"),
+        (
+            "sandbox ",
+            "line 1: claims: the sandbox id is not 1 to 256 printable bytes",
+        ),
         ("sandbox  box-1", "line 1: not so"),
         (" sandbox box-1", "line 1: not so"),
         ("sandbox box-1 run-7", "line 1: not so"),
         ("sandbox box-1 # over", "line 1: not so"),
         ("session box-1", "line 1: not so"),
         ("session box-1 run 7", "line 1: not so"),
-        ("session box-1 ", "line 1: claims: the session id is not 1 to 256 printable bytes"),
+        (
+            "session box-1 ",
+            "line 1: claims: the session id is not 1 to 256 printable bytes",
+        ),
         ("token id-1\u{a0}", "line 1: not so"),
-        ("token id-1\u{7}", "line 1: claims: the token id is not 1 to 256 printable bytes"),
+        (
+            "token id-1\u{7}",
+            "line 1: claims: the token id is not 1 to 256 printable bytes",
+        ),
         ("\u{feff}sandbox box-1", "line 1: not so"),
     ] {
         site.write("revoked.txt", text);
