@@ -22,7 +22,7 @@ use tower::BoxError;
 
 use super::{
     Body,
-    guard::{BrokenOff, Ending},
+    guard::{BrokenOff, Ending, Guard},
     watch::BROKEN_OFF,
 };
 
@@ -91,8 +91,12 @@ impl Drop for Lease {
 }
 
 impl Lent {
+    fn guard(&mut self) -> Option<&mut Guard> {
+        self.body.as_mut()?.guard.as_deref_mut()
+    }
+
     fn ending(&mut self) -> Option<&mut (dyn Ending + 'static)> {
-        self.body.as_mut()?.guard.as_mut()?.ending.as_deref_mut()
+        self.guard()?.ending.as_deref_mut()
     }
 }
 
@@ -111,7 +115,7 @@ async fn keep(lent: Weak<Mutex<Lent>>, unread: Duration) {
             let ended = lent.ending()?.has_come() || is_announced;
             let left_unread = now >= due && lent.waiting.is_none() && lent.reads == reads;
             if ended {
-                lent.body.as_ref()?.report(BROKEN_OFF);
+                lent.guard()?.report(BROKEN_OFF);
             } else if left_unread {
                 lent.ending()?.left_unread();
             }

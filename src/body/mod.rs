@@ -252,18 +252,12 @@ impl Body {
     /// From its second frame on, or its first long wait, a body that may be broken off is only lent to its reader.
     fn lend(&mut self) {
         if let Some(guard) = &mut self.guard
-            && guard.unread.is_some()
+            && let Some(unread) = guard.unread
             && let Ok(runtime) = Handle::try_current()
-            && let Some(unread) = guard.unread.take()
         {
+            guard.unread = None;
             let lease = Lease::new(std::mem::take(self), unread, &runtime);
             self.kind = Kind::Lent(lease);
-        }
-    }
-
-    fn report(&self, bit: u8) {
-        if let Some(guard) = &self.guard {
-            guard.report(bit);
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) struct Passage {
 }
 
 impl Drop for Passage {
-    /// Unless there is an answer, this is the end of the exchange, wherever its body is.
+    /// Refused, or left by its caller: unless there is an answer, this is the end of the exchange, wherever its body is.
     fn drop(&mut self) {
         if let Some(exchange) = &self.exchange {
             exchange.give_up();
@@ -67,9 +67,6 @@ impl Passage {
     }
 
     pub(super) fn reject(&self, reason: Reason) -> Response<Body> {
-        if let Some(exchange) = &self.exchange {
-            exchange.give_up();
-        }
         // Where it is unclear how the request was framed, the next one on this connection cannot be trusted.
         let in_doubt = matches!(
             reason,

@@ -16,6 +16,21 @@ use crate::{
     upstream::headers,
 };
 
+/// What sends requests.
+pub(super) trait OutboundService:
+    Service<Request<Body>, Response = Response<Self::Body>, Error: Into<BoxError>>
+{
+    type Body: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
+}
+
+impl<C, B> OutboundService for C
+where
+    C: Service<Request<Body>, Response = Response<B>, Error: Into<BoxError>>,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    type Body = B;
+}
+
 /// What was made of the caller's request, beside what goes out.
 pub(super) struct Outbound<'e> {
     pub(super) entry: &'e Entry,
@@ -46,17 +61,11 @@ impl Sent<'_> {
 
 impl Passage {
     /// From the credentials to the head of an answer: with another key, and without the key in it, if need be.
-    pub(super) async fn forward<'e, C, B>(
+    pub(super) async fn forward<'e, C: OutboundService>(
         &mut self,
         client: &mut C,
         outbound: &Outbound<'e>,
-    ) -> Result<Sent<'e>, Reason>
-    where
-        C: Service<Request<Body>, Response = Response<B>>,
-        C::Error: Into<BoxError>,
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    ) -> Result<Sent<'e>, Reason> {
         let Outbound { entry, context, .. } = outbound;
         for credential in entry.config.credentials() {
             if !credential.is_ready(context.now()) {
@@ -79,19 +88,13 @@ impl Passage {
     }
 
     /// After the upstream refused the key, with another one; and without the key in an error, where the policy wants that.
-    async fn reconsider<'e, C, B>(
+    async fn reconsider<'e, C: OutboundService>(
         &mut self,
         mut sent: Sent<'e>,
         spare: Option<Box<Spare>>,
         client: &mut C,
         outbound: &Outbound<'e>,
-    ) -> Result<Sent<'e>, Reason>
-    where
-        C: Service<Request<Body>, Response = Response<B>>,
-        C::Error: Into<BoxError>,
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    ) -> Result<Sent<'e>, Reason> {
         if let Some(spare) = spare
             && let Some(request) = spare.again(&outbound.context).await
         {
@@ -113,18 +116,12 @@ impl Passage {
     }
 
     /// From `transform` to the head of an answer.
-    async fn send<'e, C, B>(
+    async fn send<'e, C: OutboundService>(
         &mut self,
         client: &mut C,
         outbound: &Outbound<'e>,
         watch: Option<&Watch>,
-    ) -> Result<Sent<'e>, Reason>
-    where
-        C: Service<Request<Body>, Response = Response<B>>,
-        C::Error: Into<BoxError>,
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    ) -> Result<Sent<'e>, Reason> {
         let entry = outbound.entry;
         let websocket = outbound.websocket.as_deref();
         let exchange = outbound.exchange;

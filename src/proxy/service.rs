@@ -7,10 +7,7 @@ use std::{
     task::Poll,
 };
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body as HttpBody;
-use tower::{BoxError, Service};
 
 use crate::{
     Body, Context,
@@ -21,7 +18,7 @@ use crate::{
         gate::Gate,
         passage::Passage,
         request::{self, Found},
-        send::Outbound,
+        send::{Outbound, OutboundService},
         websocket::{self, WebSocket},
     },
     service::{Caller, RequestId},
@@ -30,17 +27,11 @@ use crate::{
 };
 
 /// Answers a request below the mount. Every failure is a response.
-pub(super) fn serve<C, B>(
+pub(super) fn serve(
     gate: Arc<Gate>,
-    client: C,
+    client: impl OutboundService,
     request: Request<Body>,
-) -> impl Future<Output = Response<Body>>
-where
-    C: Service<Request<Body>, Response = Response<B>>,
-    C::Error: Into<BoxError>,
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
+) -> impl Future<Output = Response<Body>> {
     let linger = Linger::over(request.version(), request.headers());
     let mut passage = Passage {
         state: gate.state.load_full(),
@@ -80,13 +71,7 @@ where
 
 impl Passage {
     /// The stages, in the order that keeps the promises: docs/life-of-a-request.md says why it is this one.
-    async fn stages<C, B>(&mut self, mut client: C) -> Result<Response<Body>, Reason>
-    where
-        C: Service<Request<Body>, Response = Response<B>>,
-        C::Error: Into<BoxError>,
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    async fn stages(&mut self, mut client: impl OutboundService) -> Result<Response<Body>, Reason> {
         let Found { token, elsewhere } = self.open()?;
 
         let now = self.gate.clock.now();

@@ -54,7 +54,7 @@ pub struct Client {
 
 struct Inner {
     settings: Settings,
-    any: Pools,
+    any: OnceLock<Pools>,
     /// For WebSockets, which begin in HTTP/1.1.
     http1: OnceLock<Pools>,
     /// For servers that speak HTTP/2 without being asked.
@@ -185,8 +185,8 @@ impl Client {
     fn of(settings: Settings) -> Self {
         Self {
             inner: Arc::new(Inner {
-                any: settings.pools(Versions::Any),
                 settings,
+                any: OnceLock::new(),
                 http1: OnceLock::new(),
                 http2: OnceLock::new(),
             }),
@@ -211,12 +211,12 @@ impl fmt::Debug for Client {
 
 impl Inner {
     fn pools(&self, versions: Versions) -> &Pools {
-        let pools = || self.settings.pools(versions);
-        match versions {
+        let pools = match versions {
             Versions::Any => &self.any,
-            Versions::Http1 => self.http1.get_or_init(pools),
-            Versions::Http2 => self.http2.get_or_init(pools),
-        }
+            Versions::Http1 => &self.http1,
+            Versions::Http2 => &self.http2,
+        };
+        pools.get_or_init(|| self.settings.pools(versions))
     }
 }
 

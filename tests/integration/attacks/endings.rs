@@ -48,12 +48,7 @@ async fn an_upload_that_outlives_its_answer_ends_with_its_token() {
     while wire.read_body(&mut answer).await {}
     assert_eq!((answer.text(), answer.complete), ("done", true));
     wire.send("6\r\nbefore\r\n").await;
-    let arrived = |body: &[u8]| body.ends_with(b"before");
-    scene
-        .stack
-        .upstream
-        .until(|all| all.last().is_some_and(|last| arrived(&last.body)))
-        .await;
+    scene.until_sent(b"before").await;
     scene.revocations.revoke_sandbox("box-1").unwrap();
     tokio::select! {
         () = scene.stack.upstream.until_deserted(SOON) => {}

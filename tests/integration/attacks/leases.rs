@@ -14,7 +14,7 @@ use http::Request;
 use sallygate::{Policy, ProxyLayer, Revocations, Service, Target};
 use tokio::{net::TcpStream, sync::oneshot, time::Instant};
 
-use crate::support::{Front, PATIENCE, Stack, Upstream, nowhere, within};
+use crate::support::{Front, PATIENCE, Recorded, Stack, Upstream, nowhere, within};
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
@@ -113,6 +113,13 @@ impl Scene {
     pub(super) fn token(&self, sandbox: &str) -> String {
         let draft = self.stack.issuer.issue(sandbox);
         self.stack.watched(draft.sign().unwrap())
+    }
+
+    /// Waits until this is the end of what the upstream was sent last.
+    pub(super) async fn until_sent(&self, end: &[u8]) {
+        let arrived = |last: &Recorded| last.body.ends_with(end);
+        let upstream = &self.stack.upstream;
+        upstream.until(|all| all.last().is_some_and(arrived)).await;
     }
 
     pub(super) async fn is_good(&self) {
@@ -249,12 +256,7 @@ async fn an_upload_beside_an_answer_that_nobody_reads_ends_with_its_token() {
         assert_eq!(answer.status(), 200);
         body.send_data(Bytes::from_static(b"before"), false)
             .unwrap();
-        let arrived = |body: &[u8]| body.ends_with(b"before");
-        scene
-            .stack
-            .upstream
-            .until(|all| all.last().is_some_and(|last| arrived(&last.body)))
-            .await;
+        scene.until_sent(b"before").await;
         scene.revocations.revoke_sandbox("box-1").unwrap();
         within(SOON + SOON, async {
             tokio::select! {

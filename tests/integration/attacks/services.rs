@@ -20,17 +20,21 @@ use crate::support::{Reply, Slot, Stack, Upstream, within};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-#[tokio::test]
-async fn an_error_that_is_read_for_keys_and_never_ends_is_given_up() {
+/// An upstream whose errors begin and do not end.
+async fn unending_error() -> Stack {
     let upstream = Upstream::with(|mut conn| async move {
         while conn.read_request().await.is_some() {
             conn.write(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 100\r\n\r\nwrong key")
                 .await;
             conn.closed().await;
         }
-    })
-    .await;
-    let stack = Stack::upon(upstream).await;
+    });
+    Stack::upon(upstream.await).await
+}
+
+#[tokio::test]
+async fn an_error_that_is_read_for_keys_and_never_ends_is_given_up() {
+    let stack = unending_error().await;
     let policy = Policy::new()
         .redact_errors()
         .idle_timeout(Duration::from_millis(200));
@@ -47,15 +51,7 @@ async fn an_error_that_is_read_for_keys_and_never_ends_is_given_up() {
 
 #[tokio::test]
 async fn an_error_that_is_read_for_keys_and_never_ends_does_not_outlive_a_shutdown() {
-    let upstream = Upstream::with(|mut conn| async move {
-        while conn.read_request().await.is_some() {
-            conn.write(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 100\r\n\r\nwrong key")
-                .await;
-            conn.closed().await;
-        }
-    })
-    .await;
-    let stack = Stack::upon(upstream).await;
+    let stack = unending_error().await;
     let svc = stack.svc().with_policy(Policy::new().redact_errors());
     let layer = stack.layer_with("svc", svc);
     let front = stack.serve(layer.clone().into_service()).await;

@@ -7,55 +7,27 @@ use hyper::{ext::Protocol, server::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use sallygate::{Body, Policy, ProxyLayer, Service, Target, proxy::Limits};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::mpsc,
 };
 
-use crate::support::{Slot, Stack, within};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-
-/// An upstream that hands over each connection with the head that came, and answers when the test does.
-struct Server {
-    target: Target,
-    accepted: mpsc::Receiver<(String, TcpStream)>,
+use crate::{
+    support::{Slot, Stack, within},
+    websocket::peer::{PATIENCE, Server, handshake, switching},
+};
+/// Hands over each connection with the head that came; the test answers.
+async fn server() -> Server {
+    Server::answering(|_| String::new()).await
 }
 
-impl Server {
-    async fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (sender, accepted) = mpsc::channel(16);
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let sender = sender.clone();
-                tokio::spawn(async move {
-                    let head = read_head(&mut stream).await;
-                    let _ = sender.send((head, stream)).await;
-                });
-            }
-        });
-        Self {
-            target: Target::dangerous_plaintext(&format!("http://{address}")).unwrap(),
-            accepted,
-        }
-    }
-
-    fn layer(&self, stack: &Stack, policy: Policy) -> ProxyLayer {
-        let service = Service::bearer(self.target.clone(), stack.key.clone());
-        stack.layer_with("ws", service.with_policy(policy))
-    }
-
-    async fn next(&mut self) -> (String, TcpStream) {
-        within(PATIENCE, self.accepted.recv()).await.unwrap()
-    }
+fn layer(server: &Server, stack: &Stack, policy: Policy) -> ProxyLayer {
+    let target = Target::dangerous_plaintext(&format!("http://{}", server.addr)).unwrap();
+    let service = Service::bearer(target, stack.key.clone());
+    stack.layer_with("ws", service.with_policy(policy))
 }
 
-async fn read_head(stream: &mut TcpStream) -> String {
+/// What came before the end, if that comes first.
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match within(PATIENCE, stream.read_u8()).await {
@@ -66,15 +38,8 @@ async fn read_head(stream: &mut TcpStream) -> String {
     String::from_utf8(head).unwrap()
 }
 
-fn handshake(token: &str, more: &str) -> String {
-    format!(
-        "GET /proxy/ws/chat HTTP/1.1\r\nHost: gate.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\nAuthorization: Bearer {token}\r\n{more}\r\n"
-    )
-}
-
 /// What has come by now, without waiting for more than is on its way.
-async fn nothing_comes(stream: &mut TcpStream) {
+async fn nothing_comes(stream: &mut (impl AsyncRead + Unpin)) {
     let mut byte = [0];
     let read = tokio::time::timeout(Duration::from_millis(300), stream.read(&mut byte)).await;
     assert!(read.is_err(), "{read:?}, {byte:?}");
@@ -83,9 +48,9 @@ async fn nothing_comes(stream: &mut TcpStream) {
 #[tokio::test]
 async fn what_a_caller_sends_ahead_waits_for_the_101_and_is_a_request_without_it() {
     let stack = Stack::new().await;
-    let mut server = Server::new().await;
+    let mut server = server().await;
     let front = stack
-        .serve(server.layer(&stack, Policy::new()).into_service())
+        .serve(layer(&server, &stack, Policy::new()).into_service())
         .await;
     let token = stack.token();
     let smuggled = "GET /proxy/ws/smuggled HTTP/1.1\r\nHost: gate.test\r\n\r\n";
@@ -93,9 +58,10 @@ async fn what_a_caller_sends_ahead_waits_for_the_101_and_is_a_request_without_it
     let mut caller = TcpStream::connect(front.addr).await.unwrap();
     let ahead = handshake(&token, "") + smuggled;
     caller.write_all(ahead.as_bytes()).await.unwrap();
-    let (_, mut upstream) = server.next().await;
+    let (asked, mut upstream) = server.next().await;
     nothing_comes(&mut upstream).await;
-    upstream.write_all(SWITCHING.as_bytes()).await.unwrap();
+    let taken = switching(&asked, "");
+    upstream.write_all(taken.as_bytes()).await.unwrap();
     assert!(read_head(&mut caller).await.starts_with("HTTP/1.1 101 "));
     // Now it is the socket's.
     assert_eq!(read_head(&mut upstream).await, smuggled);
@@ -117,16 +83,16 @@ async fn what_a_caller_sends_ahead_waits_for_the_101_and_is_a_request_without_it
         let next = read_head(&mut caller).await;
         assert!(next.is_empty() || next.contains(" 401 "), "{next}");
         nothing_comes(&mut upstream).await;
-        assert!(server.accepted.try_recv().is_err());
+        assert!(server.is_untouched());
     }
 }
 
 #[tokio::test]
 async fn a_handshake_has_no_body_that_an_upstream_could_take_for_frames() {
     let stack = Stack::new().await;
-    let mut server = Server::new().await;
+    let mut server = server().await;
     let front = stack
-        .serve(server.layer(&stack, Policy::new()).into_service())
+        .serve(layer(&server, &stack, Policy::new()).into_service())
         .await;
     let token = stack.token();
     for (framing, body) in [
@@ -153,16 +119,17 @@ async fn a_handshake_has_no_body_that_an_upstream_could_take_for_frames() {
     let mut caller = TcpStream::connect(front.addr).await.unwrap();
     let request = handshake(&token, "Content-Length: 0\r\n");
     caller.write_all(request.as_bytes()).await.unwrap();
-    let (_, mut upstream) = server.next().await;
-    upstream.write_all(SWITCHING.as_bytes()).await.unwrap();
+    let (asked, mut upstream) = server.next().await;
+    let taken = switching(&asked, "");
+    upstream.write_all(taken.as_bytes()).await.unwrap();
     assert!(read_head(&mut caller).await.starts_with("HTTP/1.1 101 "));
 }
 
 #[tokio::test]
 async fn a_caller_that_reads_nothing_keeps_no_socket_past_its_token_nor_its_place() {
     let stack = Stack::new().await;
-    let mut server = Server::new().await;
-    let layer = server.layer(&stack, Policy::new());
+    let mut server = server().await;
+    let layer = layer(&server, &stack, Policy::new());
     let limits = Limits::new().concurrent_per_sandbox(NonZeroUsize::MIN);
     let front = stack
         .serve(layer.limits(limits).unwrap().into_service())
@@ -180,8 +147,9 @@ async fn a_caller_that_reads_nothing_keeps_no_socket_past_its_token_nor_its_plac
         .write_all(handshake(&token, "").as_bytes())
         .await
         .unwrap();
-    let (_, mut upstream) = server.next().await;
-    upstream.write_all(SWITCHING.as_bytes()).await.unwrap();
+    let (asked, mut upstream) = server.next().await;
+    let taken = switching(&asked, "");
+    upstream.write_all(taken.as_bytes()).await.unwrap();
     assert!(read_head(&mut caller).await.starts_with("HTTP/1.1 101 "));
     let busy = front.get("/proxy/other/a", &fresh).send().await;
     assert_eq!(busy.status, 429, "the socket counts as a request");
@@ -204,12 +172,12 @@ async fn a_caller_that_reads_nothing_keeps_no_socket_past_its_token_nor_its_plac
 #[tokio::test]
 async fn nothing_of_a_service_is_reached_by_a_handshake_that_its_policy_refuses() {
     let stack = Stack::new().await;
-    let mut server = Server::new().await;
+    let mut server = server().await;
     let policy = Policy::new()
         .methods([http::Method::POST])
         .paths(["/chat".parse().unwrap()]);
     let front = stack
-        .serve(server.layer(&stack, policy).into_service())
+        .serve(layer(&server, &stack, policy).into_service())
         .await;
     let token = stack.token();
     for (from, to, status) in [
@@ -225,7 +193,7 @@ async fn nothing_of_a_service_is_reached_by_a_handshake_that_its_policy_refuses(
         let head = read_head(&mut caller).await;
         let line = head.lines().next().unwrap_or_default();
         assert!(line.is_empty() || line.contains(status), "{to}: {line}");
-        assert!(server.accepted.try_recv().is_err(), "{to}");
+        assert!(server.is_untouched(), "{to}");
     }
 }
 
@@ -233,8 +201,8 @@ async fn nothing_of_a_service_is_reached_by_a_handshake_that_its_policy_refuses(
 #[tokio::test]
 async fn over_http2_nothing_is_sent_ahead_of_the_101_and_other_tunnels_are_none() {
     let stack = Stack::new().await;
-    let mut server = Server::new().await;
-    let proxy = server.layer(&stack, Policy::new()).into_service();
+    let mut server = server().await;
+    let proxy = layer(&server, &stack, Policy::new()).into_service();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -287,7 +255,7 @@ async fn over_http2_nothing_is_sent_ahead_of_the_101_and_other_tunnels_are_none(
         let request = ask("CONNECT", protocol, path, bearer);
         let answer = sender.send_request(request).await.unwrap();
         assert_eq!(answer.status(), status, "{protocol:?} {path}");
-        assert!(server.accepted.try_recv().is_err());
+        assert!(server.is_untouched());
     }
 
     let request = ask("CONNECT", Some("websocket"), "/proxy/ws/chat", &token);
@@ -301,12 +269,7 @@ async fn over_http2_nothing_is_sent_ahead_of_the_101_and_other_tunnels_are_none(
             "{head}"
         );
         nothing_comes(&mut upstream).await;
-        let key = head
-            .lines()
-            .find_map(|line| line.strip_prefix("sec-websocket-key: "))
-            .unwrap();
-        let accept = accept(key);
-        let answer = SWITCHING.replace("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", &accept);
+        let answer = switching(&head, "");
         upstream.write_all(answer.as_bytes()).await.unwrap();
         upstream
     });
@@ -323,15 +286,4 @@ async fn over_http2_nothing_is_sent_ahead_of_the_101_and_other_tunnels_are_none(
         .await
         .unwrap();
     assert_eq!(&frame, b"\x81\x80abcd");
-}
-
-fn accept(key: &str) -> String {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-
-    let text = [key, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat();
-    let digest = aws_lc_rs::digest::digest(
-        &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
-        text.as_bytes(),
-    );
-    STANDARD.encode(digest)
 }
