@@ -5,7 +5,7 @@ use std::error::Error;
 use axum::{Router, routing::get};
 use http::{HeaderMap, Request, header::AUTHORIZATION};
 use http_body_util::BodyExt;
-use sallygate::{Body, Client, Credential, Issuer, JwtVerifier, ProxyLayer, Service, Target};
+use sallygate::{Api, Body, Client, Credential, Issuer, JwtVerifier, ProxyLayer, Target};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 
@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let key = Credential::new("sk-live-4f9c2d7be1a84c06b3d5")?;
     let target = Target::dangerous_plaintext(&format!("http://{api}/v1"))?;
     let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256(secret)?)?
-        .service("myapi", Service::bearer(target, key))?;
+        .service("myapi", Api::bearer(target, key))?;
     let app = Router::new()
         .route("/", get(|| async { "the host application" }))
         .layer(proxy);

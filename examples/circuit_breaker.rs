@@ -15,7 +15,7 @@ use std::{
 
 use axum::{Router, extract::State, routing::get};
 use http::{Request, Response, StatusCode, header::AUTHORIZATION, uri::Authority};
-use sallygate::{Body, Client, Credential, Issuer, JwtVerifier, ProxyLayer, Service, Target};
+use sallygate::{Api, Body, Client, Credential, Issuer, JwtVerifier, ProxyLayer, Target};
 use tokio::net::TcpListener;
 use tower::{BoxError, ServiceExt, load_shed::error::Overloaded};
 
@@ -92,7 +92,7 @@ async fn main() -> Result<(), BoxError> {
     let key = Credential::new("sk-live-4f9c2d7be1a84c06b3d5")?;
     let target = Target::dangerous_plaintext(&format!("http://{api}"))?;
     let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256(secret)?)?
-        .service("api", Service::bearer(target, key))?
+        .service("api", Api::bearer(target, key))?
         .client(Breaker {
             client: Client::new(),
             origins: Arc::default(),

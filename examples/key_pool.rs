@@ -11,7 +11,7 @@ use axum::{Router, routing::get};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::BodyExt;
 use sallygate::{
-    Body, Client, Credential, Issuer, JwtVerifier, Place, Policy, ProxyLayer, Service, Target,
+    Api, Body, Client, Credential, Issuer, JwtVerifier, Place, Policy, ProxyLayer, Target,
 };
 use tokio::net::TcpListener;
 use tower::{BoxError, ServiceBuilder, ServiceExt, retry};
@@ -21,10 +21,10 @@ use tower::{BoxError, ServiceBuilder, ServiceExt, retry};
 struct OtherKeys(Vec<HeaderValue>);
 
 /// A service whose keys take turns. All of them are the request's own: an answer that shows one is redacted.
-fn pooled(target: Target, keys: Vec<Credential>) -> Service {
+fn pooled(target: Target, keys: Vec<Credential>) -> Api {
     let turn = AtomicUsize::new(0);
     let all = keys.clone();
-    let service = Service::from_fn(target, move |mut request, ctx| {
+    let service = Api::from_fn(target, move |mut request, ctx| {
         let mut values = keys
             .iter()
             .map(|key| key.bearer(ctx))
@@ -39,7 +39,7 @@ fn pooled(target: Target, keys: Vec<Credential>) -> Service {
         Ok(request.into())
     });
     let service = service.with_policy(Policy::new().injects(Place::bearer()));
-    all.into_iter().fold(service, Service::uses)
+    all.into_iter().fold(service, Api::uses)
 }
 
 /// Sends a request that was refused for its key's sake again, with the next key.

@@ -13,7 +13,7 @@ use std::{
 use axum::{Router, extract::State, routing::post};
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::BodyExt;
-use sallygate::{Body, Client, Credential, Issuer, JwtVerifier, ProxyLayer, Service, Target};
+use sallygate::{Api, Body, Client, Credential, Issuer, JwtVerifier, ProxyLayer, Target};
 use tokio::net::TcpListener;
 use tower::{BoxError, ServiceBuilder, ServiceExt, retry::Policy};
 
@@ -66,7 +66,7 @@ async fn main() -> Result<(), BoxError> {
     let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256(secret)?)?
         .service(
             "jobs",
-            Service::bearer(Target::dangerous_plaintext(&format!("http://{api}"))?, key),
+            Api::bearer(Target::dangerous_plaintext(&format!("http://{api}"))?, key),
         )?
         .client(outbound);
     let host = serve(Router::new().layer(proxy)).await?;

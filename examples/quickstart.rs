@@ -15,7 +15,7 @@ use axum::{Router, extract::State, routing::get};
 use futures_util::StreamExt;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header::AUTHORIZATION};
 use http_body_util::BodyExt;
-use sallygate::{Body, Client, Credential, Issuer, JwtVerifier, ProxyLayer, Service, Target};
+use sallygate::{Api, Body, Client, Credential, Issuer, JwtVerifier, ProxyLayer, Target};
 use tokio::{
     net::TcpListener,
     sync::{Mutex, mpsc},
@@ -30,13 +30,13 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Failure> {
-    let api = Api::start().await?;
+    let api = Upstream::start().await?;
 
     // What a host application writes.
     let key = Credential::new(REAL_KEY)?;
     let target = Target::dangerous_plaintext(&format!("http://{}/v1", api.address))?;
     let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256(TOKEN_SECRET)?)?
-        .service("myapi", Service::bearer(target, key))?;
+        .service("myapi", Api::bearer(target, key))?;
     let app = Router::new()
         .route("/", get(|| async { "the host application" }))
         .layer(proxy);
@@ -72,7 +72,7 @@ async fn main() -> Result<ExitCode, Failure> {
 /// Code that nobody trusts: it knows the proxy's address and a token.
 struct Sandbox {
     host: std::net::SocketAddr,
-    api: Api,
+    api: Upstream,
     faults: Vec<&'static str>,
 }
 
@@ -190,14 +190,14 @@ impl Sandbox {
 
 /// An API that answers only to the real key, and notes what it receives.
 #[derive(Clone)]
-struct Api {
+struct Upstream {
     address: std::net::SocketAddr,
     seen: Arc<Mutex<Option<String>>>,
     next_event: mpsc::Sender<u32>,
     events: Arc<Mutex<Option<mpsc::Receiver<u32>>>>,
 }
 
-impl Api {
+impl Upstream {
     async fn start() -> Result<Self, Failure> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let (next_event, events) = mpsc::channel(1);

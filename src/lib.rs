@@ -18,7 +18,9 @@ pub use self::{
     credential::Credential,
     error::ConfigError,
     proxy::ProxyLayer,
-    service::{Context, Outcome, Place, Policy, Service, ServiceConfig, Target, TransformError},
+    service::{
+        Api, Context, Limits, Outcome, Place, Policy, ServiceConfig, Target, TransformError,
+    },
     token::{Claims, Issuer, JwtVerifier, Revocations, Verifier, extract},
     upstream::Client,
 };

@@ -7,7 +7,7 @@ use futures_util::{
     future::{Ready, ready},
 };
 use http::{HeaderValue, Request, Response, header};
-use sallygate::{Body, Credential, Issuer, JwtVerifier, ProxyLayer, Service, Target, proxy::Proxy};
+use sallygate::{Api, Body, Credential, Issuer, JwtVerifier, ProxyLayer, Target, proxy::Proxy};
 use tower::{Layer, Service as _, service_fn};
 
 pub(crate) type Answer = fn(Request<Body>) -> Ready<Result<Response<Body>, Infallible>>;
@@ -30,7 +30,7 @@ impl Scene {
             .cached_tokens(cached_tokens);
         let proxy = ProxyLayer::new("/proxy", verifier)
             .unwrap()
-            .service("up", Service::bearer(target, key))
+            .service("up", Api::bearer(target, key))
             .unwrap()
             .client(service_fn(api as Answer))
             .layer(service_fn(app as Answer));

@@ -1,6 +1,6 @@
 use std::{num::NonZeroUsize, time::Duration};
 
-use sallygate::{Policy, proxy::Limits};
+use sallygate::{Limits, Policy};
 
 use crate::{refusal::Refusal, section::Section};
 
@@ -49,38 +49,39 @@ impl Bounds {
         })
     }
 
-    pub(crate) fn apply(&self, mut policy: Policy) -> Policy {
+    pub(crate) fn apply(&self, policy: Policy) -> Policy {
+        let mut limits = Limits::new();
         if let Some(bytes) = self.body_bytes {
-            policy = policy.body_bytes(bytes);
+            limits = limits.body_bytes(bytes);
         }
         if let Some(bytes) = self.header_bytes {
-            policy = policy.header_bytes(bytes as usize);
+            limits = limits.header_bytes(bytes as usize);
         }
         if let Some(fields) = self.header_fields {
-            policy = policy.header_fields(fields);
+            limits = limits.header_fields(fields);
         }
         if let Some(bytes) = self.response_bytes {
-            policy = policy.response_bytes(bytes);
+            limits = limits.response_bytes(bytes);
         }
         if let Some(timeout) = self.connect_timeout {
-            policy = policy.connect_timeout(timeout);
+            limits = limits.connect_timeout(timeout);
         }
         if let Some(timeout) = self.response_timeout {
-            policy = policy.response_timeout(timeout);
+            limits = limits.response_timeout(timeout);
         }
         if let Some(timeout) = self.idle_timeout {
-            policy = policy.idle_timeout(timeout);
+            limits = limits.idle_timeout(timeout);
         }
         if let Some(timeout) = self.unread_timeout {
-            policy = policy.unread_timeout(timeout);
+            limits = limits.unread_timeout(timeout);
         }
         if let Some(grace) = self.expiry_grace {
-            policy = policy.expiry_grace(grace);
+            limits = limits.expiry_grace(grace);
         }
         if let Some(requests) = self.concurrent {
-            policy = policy.concurrent(requests);
+            limits = limits.concurrent(requests);
         }
-        policy
+        policy.limits(limits)
     }
 }
 

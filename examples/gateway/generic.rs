@@ -1,4 +1,4 @@
-use sallygate::Service;
+use sallygate::Api;
 
 use crate::{
     place::{self, Injection},
@@ -46,7 +46,7 @@ impl Generic {
         })
     }
 
-    pub(crate) fn service(&self, make: MakeKey) -> Result<Service, Refusal> {
+    pub(crate) fn service(&self, make: MakeKey) -> Result<Api, Refusal> {
         let shared = self.credential.as_ref().map(make).transpose()?;
         let key = |injection: &Injection| match (&injection.credential, &shared) {
             (Some(own), _) => make(own),
@@ -57,7 +57,7 @@ impl Generic {
             }
         };
         let (target, place) = (self.address.target.clone(), self.first.place.clone());
-        let service = Service::at(target, place, key(&self.first)?);
+        let service = Api::at(target, place, key(&self.first)?);
         let service = self.more.iter().try_fold(service, |service, next| {
             Ok(service.also(next.place.clone(), key(next)?))
         })?;

@@ -1,5 +1,5 @@
 use http::uri::Authority;
-use sallygate::Service;
+use sallygate::Api;
 
 use crate::{refusal::Refusal, section::Section, upstream::MakeKey};
 
@@ -16,7 +16,7 @@ impl S3 {
         match *self {}
     }
 
-    pub(crate) fn service(&self, _: MakeKey) -> Result<Service, Refusal> {
+    pub(crate) fn service(&self, _: MakeKey) -> Result<Api, Refusal> {
         match *self {}
     }
 }

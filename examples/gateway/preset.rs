@@ -1,5 +1,5 @@
 use http::{HeaderName, HeaderValue};
-use sallygate::{Credential, Service};
+use sallygate::{Api, Credential};
 
 use crate::{
     refusal::Refusal, rules::Rules, section::Section, source::Source, target::Address,
@@ -8,14 +8,14 @@ use crate::{
 
 /// An API that the library knows by name. (S3 is another matter: see `s3.rs`.)
 pub(crate) struct Preset {
-    api: Api,
+    api: Known,
     headers: Vec<(HeaderName, HeaderValue)>,
     credential: Source,
     rules: Rules,
 }
 
-enum Api {
-    At(fn(Credential) -> Service, Option<Address>),
+enum Known {
+    At(fn(Credential) -> Api, Option<Address>),
     GithubAt { web: Address, api: Address },
 }
 
@@ -33,12 +33,12 @@ impl Preset {
             "ca_file",
         ];
         let (make, own): (fn(_) -> _, &[&str]) = match name {
-            "anthropic" => (Service::anthropic, &[]),
-            "gemini" => (Service::gemini, &[]),
-            "github" => (Service::github, &["web"]),
-            "openai" => (Service::openai, &["organization", "project"]),
-            "slack" => (Service::slack, &[]),
-            "stripe" => (Service::stripe, &[]),
+            "anthropic" => (Api::anthropic, &[]),
+            "gemini" => (Api::gemini, &[]),
+            "github" => (Api::github, &["web"]),
+            "openai" => (Api::openai, &["organization", "project"]),
+            "slack" => (Api::slack, &[]),
+            "stripe" => (Api::stripe, &[]),
             _ => return Err(section.refuse("preset", EXPECTED)),
         };
         section.only(&[&KEYS[..], own, &Rules::keys()].concat())?;
@@ -57,12 +57,12 @@ impl Preset {
         Ok(Self {
             api: if name == "github" && (section.has("target") || section.has("web")) {
                 // Not one of them alone: the key of one place is not for the other.
-                Api::GithubAt {
+                Known::GithubAt {
                     web: Address::required(section, "web")?,
                     api: Address::required(section, "target")?,
                 }
             } else {
-                Api::At(make, Address::optional(section, "target")?)
+                Known::At(make, Address::optional(section, "target")?)
             },
             headers,
             credential: Source::required(section, "credential")?,
@@ -73,19 +73,19 @@ impl Preset {
     /// Where it is, if the file says so.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
         let addresses = match &self.api {
-            Api::At(_, address) => [address.as_ref(), None],
-            Api::GithubAt { web, api } => [Some(web), Some(api)],
+            Known::At(_, address) => [address.as_ref(), None],
+            Known::GithubAt { web, api } => [Some(web), Some(api)],
         };
         addresses.into_iter().flatten()
     }
 
-    pub(crate) fn service(&self, make_key: MakeKey) -> Result<Service, Refusal> {
+    pub(crate) fn service(&self, make_key: MakeKey) -> Result<Api, Refusal> {
         let key = make_key(&self.credential)?;
         let service = match &self.api {
-            Api::At(make, None) => make(key),
-            Api::At(make, Some(address)) => make(key).with_target(address.target.clone()),
-            Api::GithubAt { web, api } => {
-                Service::github_at(web.target.clone(), api.target.clone(), key)
+            Known::At(make, None) => make(key),
+            Known::At(make, Some(address)) => make(key).with_target(address.target.clone()),
+            Known::GithubAt { web, api } => {
+                Api::github_at(web.target.clone(), api.target.clone(), key)
             }
         };
         let service = self.rules.apply(service);

@@ -1,5 +1,5 @@
 use http::Method;
-use sallygate::{ConfigError, Place, Service, ServiceConfig, service::PathPattern};
+use sallygate::{Api, ConfigError, Place, ServiceConfig, service::PathPattern};
 
 use crate::{bounds::Bounds, place, refusal::Refusal, section::Section};
 
@@ -39,7 +39,7 @@ impl Rules {
         })
     }
 
-    pub(crate) fn apply(&self, service: Service) -> Service {
+    pub(crate) fn apply(&self, service: Api) -> Api {
         // An API that is known by name has rules of its own, of which these replace some.
         let mut policy = ServiceConfig::policy(&service).clone();
         if let Some(methods) = &self.methods {
@@ -53,7 +53,7 @@ impl Rules {
         }
         let places = self.accept.iter().cloned();
         let service = service.with_policy(self.bounds.apply(policy));
-        places.fold(service, Service::accept)
+        places.fold(service, Api::accept)
     }
 }
 

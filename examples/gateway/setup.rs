@@ -28,9 +28,7 @@ impl Config {
             })?;
         }
         proxy = self.routes(proxy)?;
-        proxy = proxy
-            .limits(self.bounds.limits)
-            .map_err(|problem| Refusal::new("limits", format!("usable limits ({problem})")))?;
+        proxy = proxy.limits(self.bounds.limits);
         if let Some(origins) = &self.cors {
             proxy = proxy.cors(cors(origins)?);
         }

@@ -21,12 +21,12 @@ pub(crate) type Install = Box<dyn FnOnce(&mut Change) -> Result<(), ConfigError>
 /// A table `[services.NAME]`.
 pub(crate) struct Upstream {
     pub(crate) name: ServiceName,
-    api: Api,
+    api: Kind,
     /// Certificates of authorities to trust at the hosts of this upstream.
     pub(crate) ca_file: Option<PathBuf>,
 }
 
-enum Api {
+enum Kind {
     Generic(Box<Generic>),
     Preset(Box<Preset>),
     S3(Box<S3>),
@@ -39,9 +39,9 @@ impl Upstream {
             Refusal::new(section.name(), format!("a usable service ({problem})"))
         })?;
         let api = match section.text("preset", preset::EXPECTED)?.as_deref() {
-            None => Api::Generic(Generic::parse(section)?.into()),
-            Some("s3") => Api::S3(S3::parse(section)?.into()),
-            Some(name) => Api::Preset(Preset::parse(section, name)?.into()),
+            None => Kind::Generic(Generic::parse(section)?.into()),
+            Some("s3") => Kind::S3(S3::parse(section)?.into()),
+            Some(name) => Kind::Preset(Preset::parse(section, name)?.into()),
         };
         let upstream = Self {
             name,
@@ -62,12 +62,12 @@ impl Upstream {
     /// The hosts that show certificates, as far as the file names them.
     pub(crate) fn authorities(&self) -> Vec<Authority> {
         match &self.api {
-            Api::Generic(generic) => generic.address.authority.iter().cloned().collect(),
-            Api::Preset(preset) => preset
+            Kind::Generic(generic) => generic.address.authority.iter().cloned().collect(),
+            Kind::Preset(preset) => preset
                 .addresses()
                 .filter_map(|address| address.authority.clone())
                 .collect(),
-            Api::S3(s3) => s3.authorities(),
+            Kind::S3(s3) => s3.authorities(),
         }
     }
 
@@ -75,9 +75,9 @@ impl Upstream {
     pub(crate) fn service(&self, make_key: MakeKey) -> Result<Install, Refusal> {
         let name = self.name.clone();
         Ok(match &self.api {
-            Api::Generic(generic) => install(name, generic.service(make_key)?),
-            Api::Preset(preset) => install(name, preset.service(make_key)?),
-            Api::S3(s3) => install(name, s3.service(make_key)?),
+            Kind::Generic(generic) => install(name, generic.service(make_key)?),
+            Kind::Preset(preset) => install(name, preset.service(make_key)?),
+            Kind::S3(s3) => install(name, s3.service(make_key)?),
         })
     }
 }

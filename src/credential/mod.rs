@@ -34,10 +34,10 @@
 //! Rotation: sandboxes notice nothing, requests under way finish with the key they started with.
 //!
 //! ```
-//! use sallygate::{Credential, Service, Target};
+//! use sallygate::{Credential, Api, Target};
 //!
 //! let key = Credential::new("sk-old-0123456789")?;
-//! let service = Service::bearer(Target::new("https://api.example.com")?, key.clone());
+//! let service = Api::bearer(Target::new("https://api.example.com")?, key.clone());
 //! key.rotate("sk-new-0123456789")?;
 //! # Ok::<(), sallygate::ConfigError>(())
 //! ```

@@ -77,12 +77,12 @@ pub(super) async fn redact(
 pub(super) fn clean<'a>(
     answer: Response<Body>,
     policy: &Policy,
+    limit: u64,
     used: Used,
     rewrite: impl FnOnce() -> Rewrite<'a>,
     via: &[HeaderValue; 2],
 ) -> Result<Response<Body>, Reason> {
     let (mut parts, body) = answer.into_parts();
-    let limit = policy.response_bytes.unwrap_or(u64::MAX);
     if body.size_hint().lower() > limit {
         return Err(Reason::Upstream(UpstreamError::TooLarge));
     }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use crate::{
-    Body, Policy,
+    Body,
     body::Ending,
     proxy::{
         Reason,
@@ -22,9 +22,9 @@ use crate::{
         occupancy::{SandboxPlace, ServicePlace},
         shutdown::UnderWay,
     },
-    service::Entry,
+    service::{Bounds, Entry},
     token::{BellOf, Claims, TokenError},
-    upstream::{Close, UpstreamError, YEAR},
+    upstream::{Close, UpstreamError},
 };
 
 /// A request under way, until its answer and its body have ended: the places it takes, and what ends it early.
@@ -61,9 +61,6 @@ struct Share {
     rung: usize,
 }
 
-/// How long a request may go on whose token has expired, where the policy says nothing.
-const GRACE: Duration = Duration::from_secs(5);
-
 /// The year 9999, in milliseconds since 1970.
 const FAR: u64 = 253_402_300_799_000;
 
@@ -73,16 +70,17 @@ impl Exchange {
         gate: &Arc<Gate>,
         claims: Arc<Claims>,
         entry: &Entry,
+        proxy: &Bounds,
     ) -> Result<Hold, Reason> {
         let under_way = gate.shutdown.enter();
-        let sandbox = match gate.limits.concurrent_per_sandbox {
+        let sandbox = match proxy.concurrent_per_sandbox {
             None => None,
             Some(limit) => {
                 let place = gate.occupancy.enter(claims.sandbox_id(), limit);
                 Some(place.ok_or(Reason::Busy)?)
             }
         };
-        let service = match entry.policy.concurrent {
+        let service = match entry.bounds.concurrent {
             None => None,
             Some(limit) => {
                 let place = ServicePlace::take(&entry.count, limit);
@@ -91,8 +89,7 @@ impl Exchange {
         };
         let bells = gate.shutdown.bells();
         let bell = bells.of(claims.sandbox_id());
-        // What is meant by the longest duration there is: no end.
-        let grace = entry.policy.expiry_grace.unwrap_or(GRACE).min(YEAR);
+        let grace = entry.bounds.expiry_grace;
         Ok(Hold(Arc::new(Self {
             gate: gate.clone(),
             ends_at: AtomicU64::new(after(claims.expires_at(), grace)),
@@ -157,10 +154,9 @@ impl Exchange {
     }
 
     /// A body of it, which ends with it.
-    pub(super) fn watch(self: &Arc<Self>, body: Body, policy: &Policy) -> Body {
-        let unread = self.gate.unread_timeout(policy);
-        body.idle_timeout(self.gate.idle_timeout(policy))
-            .until(|| self.share(), unread)
+    pub(super) fn watch(self: &Arc<Self>, body: Body, bounds: &Bounds) -> Body {
+        body.idle_timeout(bounds.idle_timeout)
+            .until(|| self.share(), bounds.unread_timeout)
     }
 
     /// Its answer is here, and may take its time.

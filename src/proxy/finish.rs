@@ -25,7 +25,7 @@ impl Passage {
             websocket,
             ..
         } = outbound;
-        let watched = |body| exchange.watch(body, &entry.policy);
+        let watched = |body| exchange.watch(body, &entry.bounds);
         let (mut answer, target) = match sent {
             Sent::Answered(response) => {
                 return Ok(response.map(watched));
@@ -44,11 +44,18 @@ impl Passage {
             public: self.gate.public_prefix(&entry.name, self.by_host),
         };
         let (policy, used) = (&entry.policy, context.into_used());
-        let answer = answer::clean(answer, policy, used, rewrite, &self.gate.via)?;
+        let answer = answer::clean(
+            answer,
+            policy,
+            entry.bounds.response_bytes,
+            used,
+            rewrite,
+            &self.gate.via,
+        )?;
         match upstream {
             None => Ok(answer.map(watched)),
             Some((websocket, upstream)) => {
-                let idle_timeout = self.gate.idle_timeout(policy);
+                let idle_timeout = entry.bounds.idle_timeout;
                 let exchange = exchange.hold();
                 websocket.splice(answer, upstream, idle_timeout, exchange, self.request_id)
             }

@@ -9,9 +9,9 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, Request, Uri, header::VIA};
 
 use crate::{
-    ConfigError, Policy,
+    ConfigError,
     proxy::{
-        Cors, Limits, Reason,
+        Cors, Reason,
         hosts::Hosts,
         occupancy::Occupancy,
         route::{Mount, Route},
@@ -19,7 +19,6 @@ use crate::{
     },
     service::{Registry, ServiceName},
     token::{Clock, Revocations, Verifier},
-    upstream::YEAR,
 };
 
 /// Everything of a proxy but its outbound service: shared by all its clones.
@@ -28,7 +27,6 @@ pub(super) struct Gate {
     pub(super) mount: Mount,
     nested: bool,
     public_origin: String,
-    pub(super) limits: Limits,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) state: Arc<ArcSwap<State>>,
     /// Held while the state is being changed.
@@ -61,7 +59,6 @@ impl Gate {
             mount: Mount::new(mount)?,
             nested: false,
             public_origin: String::new(),
-            limits: Limits::new(),
             clock: Arc::new(SystemTime::now),
             state: Arc::new(ArcSwap::from_pointee(State {
                 registry: Registry::default(),
@@ -124,22 +121,6 @@ impl Gate {
         format!("{}{}/{service}", self.public_origin, self.mount.as_str())
     }
 
-    pub(super) fn idle_timeout(&self, policy: &Policy) -> Duration {
-        let timeout = policy.idle_timeout.unwrap_or(self.limits.idle_timeout);
-        // What is meant by the longest duration there is: no time-out at all.
-        timeout.min(YEAR)
-    }
-
-    pub(super) fn unread_timeout(&self, policy: &Policy) -> Duration {
-        let timeout = policy.unread_timeout.unwrap_or(self.limits.unread_timeout);
-        timeout.clamp(UNREAD_MIN, YEAR)
-    }
-
-    pub(super) fn body_bytes(&self, policy: &Policy) -> u64 {
-        let own = policy.body_bytes.unwrap_or(u64::MAX);
-        own.min(self.limits.body_bytes)
-    }
-
     /// How long to wait before looking at the clock again; `None` once the time has come.
     pub(super) fn until(&self, time: SystemTime) -> Option<Duration> {
         let left = time.duration_since(self.clock.now()).ok()?;
@@ -153,9 +134,6 @@ impl Gate {
         headers.get_all(VIA).iter().any(bears_it)
     }
 }
-
-/// Nobody looks more often.
-const UNREAD_MIN: Duration = Duration::from_millis(100);
 
 /// A timer does not know of a machine that slept, or of a clock that was set.
 const LOOK: Duration = Duration::from_secs(60);

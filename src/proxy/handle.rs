@@ -15,7 +15,7 @@ use crate::{
         route::Mount,
         shutdown::Shutdown,
     },
-    service::{SandboxSetup, ServiceConfig, ServiceName, SetupScope},
+    service::{Limits, SandboxSetup, ServiceConfig, ServiceName, SetupScope},
     token::Verifier,
 };
 
@@ -27,13 +27,13 @@ use crate::{
 /// # Example
 ///
 /// ```
-/// use sallygate::{Credential, JwtVerifier, ProxyLayer, Service, Target};
+/// use sallygate::{Credential, JwtVerifier, ProxyLayer, Api, Target};
 ///
 /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?;
 /// let handle = proxy.handle();
 ///
 /// let key = Credential::new("sk-live-0123456789")?;
-/// handle.set_service("myapi", Service::bearer(Target::new("https://api.example.com")?, key))?;
+/// handle.set_service("myapi", Api::bearer(Target::new("https://api.example.com")?, key))?;
 /// handle.set_verifier(JwtVerifier::hs256([8; 32])?);
 /// assert!(handle.remove_service("myapi"));
 /// # Ok::<(), sallygate::ConfigError>(())
@@ -56,13 +56,13 @@ impl Handle {
     /// # Example
     ///
     /// ```
-    /// use sallygate::{ConfigError, Credential, JwtVerifier, ProxyLayer, Service, Target};
+    /// use sallygate::{ConfigError, Credential, JwtVerifier, ProxyLayer, Api, Target};
     ///
     /// # fn main() -> Result<(), ConfigError> {
     /// let handle = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.handle();
     /// handle.update(|change| {
     ///     let key = Credential::new("sk-live-0123456789")?;
-    ///     change.set_service("myapi", Service::bearer(Target::new("https://api.example.com")?, key))?;
+    ///     change.set_service("myapi", Api::bearer(Target::new("https://api.example.com")?, key))?;
     ///     change.set_verifier(JwtVerifier::hs256([8; 32])?);
     ///     Ok::<(), ConfigError>(())
     /// })
@@ -84,6 +84,15 @@ impl Handle {
     /// When the name breaks the grammar of [`ServiceName`], or the service's target is not among its targets.
     pub fn set_service(&self, name: &str, config: impl ServiceConfig) -> Result<(), ConfigError> {
         self.update(|change| change.set_service(name, config))
+    }
+
+    /// Sets limits for all services together. Those that `limits` does not set stay as they are.
+    pub fn set_limits(&self, limits: Limits) {
+        let set = self.update(|change| {
+            change.set_limits(limits);
+            Ok::<_, Infallible>(())
+        });
+        set.unwrap_or_else(|never| match never {})
     }
 
     pub(super) fn add(&self, name: &str, config: impl ServiceConfig) -> Result<(), ConfigError> {
@@ -108,11 +117,11 @@ impl Handle {
     /// # Example
     ///
     /// ```
-    /// use sallygate::{Credential, JwtVerifier, ProxyLayer, Service, Target};
+    /// use sallygate::{Credential, JwtVerifier, ProxyLayer, Api, Target};
     ///
     /// let key = Credential::new("sk-live-0123456789")?;
     /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?
-    ///     .service("myapi", Service::bearer(Target::new("https://api.example.com")?, key))?;
+    ///     .service("myapi", Api::bearer(Target::new("https://api.example.com")?, key))?;
     ///
     /// let setup = proxy.handle().sandbox_setup("https://gate.example.com", "the.token.itself")?;
     /// assert_eq!(
@@ -199,6 +208,11 @@ impl Change {
     /// As [`Handle::remove_service`].
     pub fn remove_service(&mut self, name: &str) -> bool {
         self.0.registry.remove(name)
+    }
+
+    /// As [`Handle::set_limits`].
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.0.registry.set_limits(limits);
     }
 
     /// The names of the services there are now.

@@ -13,10 +13,10 @@ use tower::{BoxError, Layer, Service};
 use crate::{
     Body, Client, ConfigError,
     proxy::{
-        Cors, Handle, Limits, ResponseBody, ResponseFuture, future::AnswerFuture, gate::Gate,
+        Cors, Handle, ResponseBody, ResponseFuture, future::AnswerFuture, gate::Gate,
         service::serve,
     },
-    service::ServiceConfig,
+    service::{Limits, ServiceConfig},
     token::{Clock, Revocations, Verifier},
 };
 
@@ -85,14 +85,10 @@ impl<C> ProxyLayer<C> {
         }
     }
 
-    /// Sets how large requests may be. Defaults to [`Limits::new`].
-    ///
-    /// # Errors
-    ///
-    /// When a limit is out of range.
-    pub fn limits(mut self, limits: Limits) -> Result<Self, ConfigError> {
-        Arc::make_mut(&mut self.gate).limits = limits.check()?;
-        Ok(self)
+    /// Sets limits for all services together. Those that `limits` does not set stay as they are.
+    pub fn limits(self, limits: Limits) -> Self {
+        self.handle().set_limits(limits);
+        self
     }
 
     /// Refuses what is revoked there, and ends what is under way. Defaults to nothing that could be revoked.

@@ -30,7 +30,7 @@
 //!
 //! A request for a WebSocket, over HTTP/1.1 or HTTP/2 (RFC 8441), passes the same stages, as a `GET`. Once the upstream has
 //! accepted, bytes pass both ways, unread. It is closed when the token expires or is [revoked](crate::Revocations) (1008),
-//! when nothing moves for the [idle time-out](Limits::idle_timeout), and when the host [shuts down](Handle::shutdown)
+//! when nothing moves for the [idle time-out](crate::Limits::idle_timeout), and when the host [shuts down](Handle::shutdown)
 //! (1001).
 //!
 //! The server in front must let go of the connection: `axum::serve` does; with hyper it is
@@ -42,13 +42,13 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use sallygate::{Credential, Issuer, JwtVerifier, ProxyLayer, Service, Target};
+//! use sallygate::{Credential, Issuer, JwtVerifier, ProxyLayer, Api, Target};
 //!
 //! # fn main() -> Result<(), sallygate::ConfigError> {
 //! let secret = "at least thirty-two bytes of secret";
 //! let key = Credential::new("sk-live-0123456789")?;
 //! let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256(secret)?)?
-//!     .service("myapi", Service::bearer(Target::new("https://api.example.com/v1")?, key))?;
+//!     .service("myapi", Api::bearer(Target::new("https://api.example.com/v1")?, key))?;
 //! let app = axum::Router::<()>::new().route("/", axum::routing::get(|| async { "hello" })).layer(proxy);
 //!
 //! let token = Issuer::hs256(secret)?.issue("my-sandbox").expires_in(Duration::from_secs(900)).sign()?;
@@ -66,7 +66,6 @@ mod gate;
 mod handle;
 mod hosts;
 mod layer;
-mod limits;
 mod occupancy;
 mod passage;
 mod rejection;
@@ -84,6 +83,5 @@ pub use self::{
     future::{AnswerFuture, ResponseBody, ResponseFuture},
     handle::{Change, Handle},
     layer::{Proxy, ProxyLayer, ProxyService},
-    limits::Limits,
     rejection::{Reason, Rejection},
 };

@@ -51,7 +51,7 @@ impl Passage {
     fn find_token(&mut self, parts: &mut Parts) -> Result<Found, Reason> {
         let registry = &self.state.registry;
         route::check_method(parts)?;
-        route::check_headers(parts, &self.gate.limits)?;
+        route::check_headers(parts, registry.bounds())?;
         let asked = mem::take(&mut parts.uri);
         let route = self.gate.route(&asked, &parts.headers)?;
         route::check_path(route.rest, asked.query(), registry.encoded_slashes())?;

@@ -15,7 +15,7 @@ use crate::{
         gate::{Gate, State},
         route::{check_length, check_path, check_size, path_and_query},
     },
-    service::{Entry, Registry, ServiceConfig},
+    service::{Bounds, Entry, Registry, ServiceConfig},
     upstream::{PathProblem, headers},
 };
 
@@ -91,10 +91,16 @@ pub(super) fn remove_token(uri: &mut Uri, token: &str, policy: &Policy) -> Resul
 }
 
 /// What this caller may do here. It sees the bytes that are sent.
-pub(super) fn authorize(parts: &Parts, policy: &Policy, gate: &Gate) -> Result<(), Reason> {
+pub(super) fn authorize(
+    parts: &Parts,
+    entry: &Entry,
+    proxy: &Bounds,
+    gate: &Gate,
+) -> Result<(), Reason> {
     if gate.shutdown.has_begun() {
         return Err(Reason::ShuttingDown);
     }
+    let Entry { policy, bounds, .. } = entry;
     let path = parts.uri.path();
     // The first check was as lenient as the most lenient service; it differs in escapes alone.
     if path.contains('%') {
@@ -110,13 +116,12 @@ pub(super) fn authorize(parts: &Parts, policy: &Policy, gate: &Gate) -> Result<(
     if !policy.allows_path(path) {
         return Err(Reason::PathNotAllowed);
     }
-    if policy.header_fields.is_some() || policy.header_bytes.is_some() {
-        let fields = policy.header_fields.unwrap_or(usize::MAX);
-        let bytes = policy.header_bytes.unwrap_or(usize::MAX);
-        check_size(&parts.headers, fields, bytes)?;
+    // Those of the proxy have been looked at.
+    if bounds.header_fields < proxy.header_fields || bounds.header_bytes < proxy.header_bytes {
+        check_size(&parts.headers, bounds.header_fields, bounds.header_bytes)?;
     }
-    if let Some(limit) = policy.body_bytes {
-        check_length(&parts.headers, limit)?;
+    if bounds.body_bytes < proxy.body_bytes {
+        check_length(&parts.headers, bounds.body_bytes)?;
     }
     if gate.was_here(&parts.headers) {
         return Err(Reason::Loop);

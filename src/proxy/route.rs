@@ -9,8 +9,8 @@ use http::{
 
 use crate::{
     ConfigError,
-    proxy::{Limits, Reason, websocket::is_extended_connect},
-    service::{Registry, concat},
+    proxy::{Reason, websocket::is_extended_connect},
+    service::{Bounds, Registry, concat},
     upstream::{PathProblem, headers, path},
 };
 
@@ -129,7 +129,7 @@ pub(super) fn check_method(parts: &Parts) -> Result<(), Reason> {
 }
 
 /// Refuses what is too large, and headers that two parsers could read differently.
-pub(super) fn check_headers(parts: &Parts, limits: &Limits) -> Result<(), Reason> {
+pub(super) fn check_headers(parts: &Parts, limits: &Bounds) -> Result<(), Reason> {
     let uri = parts
         .uri
         .path_and_query()

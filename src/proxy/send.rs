@@ -13,7 +13,7 @@ use crate::{
         websocket::WebSocket,
     },
     service::Entry,
-    upstream::headers,
+    upstream::{Timeouts, headers},
 };
 
 /// What sends requests.
@@ -106,7 +106,7 @@ impl Passage {
         }
         match sent {
             Sent::Received(answer, target) => {
-                let timeout = self.gate.idle_timeout(&outbound.entry.policy);
+                let timeout = outbound.entry.bounds.idle_timeout;
                 let answer = answer.map(|body| body.idle_timeout(timeout));
                 let answer = answer::redact(answer, &outbound.context).await?;
                 Ok(Sent::Received(answer, target))
@@ -135,7 +135,7 @@ impl Passage {
         request::seal(&mut self.request);
         headers::sign(self.request.headers_mut(), self.version, &self.gate.via);
         *self.request.version_mut() = target.version();
-        if let Some(timeouts) = entry.policy.timeouts() {
+        if let Some(timeouts) = Timeouts::of(&entry.bounds) {
             self.request.extensions_mut().insert(timeouts);
         }
         if let Some(websocket) = websocket {

@@ -83,7 +83,12 @@ impl Passage {
         }
         let entry = self.entry.clone().ok_or(Reason::ServiceUnknown)?;
         self.verified = true;
-        let hold = Exchange::enter(&self.gate, Arc::clone(&claims), &entry)?;
+        let hold = Exchange::enter(
+            &self.gate,
+            Arc::clone(&claims),
+            &entry,
+            self.state.registry.bounds(),
+        )?;
         let exchange = Arc::clone(&hold);
         self.exchange = Some(hold);
 
@@ -93,16 +98,16 @@ impl Passage {
             let websocket = WebSocket::asked_for(&mut parts)?;
             request::check_site(&parts, &token, websocket.is_some())?;
             request::remove_token(&mut parts.uri, &token, &entry.policy)?;
-            request::authorize(&parts, &entry.policy, &self.gate)?;
+            request::authorize(&parts, &entry, self.state.registry.bounds(), &self.gate)?;
             if websocket.is_some() {
                 websocket::remove_from_subprotocols(&mut parts.headers, &token);
             }
 
             let injected = self.state.registry.injected();
             let split = headers::split_request(parts.headers, &entry.policy, injected, &token);
-            let limit = self.gate.body_bytes(&entry.policy);
+            let limit = entry.bounds.body_bytes;
             let (body, watch) = request::guard(body, token, self.state.clone(), limit);
-            let body = exchange.watch(body, &entry.policy);
+            let body = exchange.watch(body, &entry.bounds);
 
             self.request = Request::new(body);
             *self.request.method_mut() = parts.method;

@@ -4,10 +4,10 @@ use serde_json::json;
 use crate::{
     Credential, Policy,
     proxy::Rejection,
-    service::{ErrorBody, Place, SandboxSetup, Service, SetupScope, Target, place::Kind},
+    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, place::Kind},
 };
 
-impl Service {
+impl Api {
     /// The Anthropic API.
     ///
     /// The token is looked for in `x-api-key` and in `Authorization: Bearer`, where clients put `ANTHROPIC_API_KEY` and
@@ -17,10 +17,10 @@ impl Service {
     /// # Example
     ///
     /// ```
-    /// use sallygate::{Credential, JwtVerifier, ProxyLayer, Service};
+    /// use sallygate::{Credential, JwtVerifier, ProxyLayer, Api};
     ///
     /// let key = Credential::new("sk-ant-0123456789")?;
-    /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.service("anthropic", Service::anthropic(key))?;
+    /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.service("anthropic", Api::anthropic(key))?;
     ///
     /// // what Anthropic's SDKs and Claude Code in the sandbox read
     /// let setup = proxy.handle().sandbox_setup("https://gate.example.com", "the.token.itself")?;

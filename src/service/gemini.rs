@@ -4,10 +4,10 @@ use serde_json::json;
 use crate::{
     Credential, Policy,
     proxy::Rejection,
-    service::{ErrorBody, Place, SandboxSetup, Service, SetupScope, Target, place::Kind},
+    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, place::Kind},
 };
 
-impl Service {
+impl Api {
     /// The Gemini API (`generativelanguage.googleapis.com`).
     ///
     /// The token is looked for in `x-goog-api-key`, in `Authorization: Bearer` and in the query parameter `key`. The
@@ -18,10 +18,10 @@ impl Service {
     /// # Example
     ///
     /// ```
-    /// use sallygate::{Credential, JwtVerifier, ProxyLayer, Service};
+    /// use sallygate::{Credential, JwtVerifier, ProxyLayer, Api};
     ///
     /// let key = Credential::new("AIza0123456789")?;
-    /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.service("gemini", Service::gemini(key))?;
+    /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.service("gemini", Api::gemini(key))?;
     ///
     /// // what Google's SDKs and the Gemini CLI in the sandbox read
     /// let setup = proxy.handle().sandbox_setup("https://gate.example.com", "the.token.itself")?;

@@ -7,8 +7,8 @@ use crate::{
     Body, ConfigError, Credential, Policy,
     proxy::Rejection,
     service::{
-        Context, ErrorBody, Outcome, PathPattern, Place, SandboxSetup, ServiceConfig, SetupScope,
-        Target, TransformError, place::Kind,
+        Context, ErrorBody, Limits, Outcome, PathPattern, Place, SandboxSetup, ServiceConfig,
+        SetupScope, Target, TransformError, place::Kind,
     },
 };
 
@@ -21,25 +21,25 @@ use crate::{
 ///
 /// ```
 /// use http::{HeaderName, Method};
-/// use sallygate::{Credential, Place, Policy, Service, Target};
+/// use sallygate::{Credential, Place, Policy, Api, Target};
 ///
 /// let key = Credential::new("sk-live-0123456789")?;
 /// let target = Target::new("https://api.example.com/v1")?;
 ///
-/// let bearer = Service::bearer(target.clone(), key.clone());
-/// let header = Service::header(target.clone(), HeaderName::from_static("x-api-key"), key.clone())?;
-/// let bot = Service::at(target.clone(), Place::path("/bot{key}")?, key.clone());
+/// let bearer = Api::bearer(target.clone(), key.clone());
+/// let header = Api::header(target.clone(), HeaderName::from_static("x-api-key"), key.clone())?;
+/// let bot = Api::at(target.clone(), Place::path("/bot{key}")?, key.clone());
 /// let read_only = bearer.with_policy(Policy::new().methods([Method::GET]));
 ///
 /// // a closure, where a swap is not enough
-/// let signed = Service::from_fn(target, move |mut request, ctx| {
+/// let signed = Api::from_fn(target, move |mut request, ctx| {
 ///     request.headers_mut().insert("x-tenant", ctx.claims().sandbox_id().try_into()?);
 ///     request.headers_mut().insert("x-api-key", key.header(ctx)?);
 ///     Ok(request.into())
 /// });
 /// # Ok::<(), sallygate::ConfigError>(())
 /// ```
-pub struct Service {
+pub struct Api {
     target: Target,
     /// The target and those of the routes.
     targets: Vec<Target>,
@@ -68,7 +68,7 @@ struct Route {
     key: Credential,
 }
 
-impl Service {
+impl Api {
     /// Puts the key into `Authorization: Bearer`.
     #[must_use]
     pub fn bearer(target: Target, key: Credential) -> Self {
@@ -235,6 +235,13 @@ impl Service {
         self
     }
 
+    /// Sets limits of the service's own. Those that `limits` does not set stay as they are.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.policy = self.policy.limits(limits);
+        self
+    }
+
     /// Also looks for the token in this place, last.
     #[must_use]
     pub fn accept(mut self, place: Place) -> Self {
@@ -244,7 +251,7 @@ impl Service {
 }
 
 #[async_trait]
-impl ServiceConfig for Service {
+impl ServiceConfig for Api {
     fn target(&self) -> &Target {
         &self.target
     }
@@ -313,9 +320,9 @@ pub(super) fn generic_setup(scope: &SetupScope<'_>) -> SandboxSetup {
         .env(format!("{stem}_API_KEY"), scope.token())
 }
 
-impl fmt::Debug for Service {
+impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service")
+        f.debug_struct("Api")
             .field("policy", &self.policy)
             .finish_non_exhaustive()
     }

@@ -3,9 +3,7 @@ use http::{HeaderValue, Method, header::AUTHORIZATION};
 use crate::{
     Credential, Policy,
     proxy::Rejection,
-    service::{
-        ErrorBody, PathPattern, Place, SandboxSetup, Service, SetupScope, Target, place::Kind,
-    },
+    service::{Api, ErrorBody, PathPattern, Place, SandboxSetup, SetupScope, Target, place::Kind},
 };
 
 /// What git asks for over HTTP, with or without `.git` (gitprotocol-http(5)).
@@ -33,7 +31,7 @@ const REFUSED: [&str; 13] = [
     "/user/ssh_signing_keys/**",
 ];
 
-impl Service {
+impl Api {
     /// GitHub: git over HTTPS on `github.com`, and everything else as REST and GraphQL on `api.github.com`.
     ///
     /// The token is looked for in `Authorization: Bearer`, in `Authorization: token`, and as the password of Basic, which
@@ -44,10 +42,10 @@ impl Service {
     /// # Example
     ///
     /// ```
-    /// use sallygate::{Credential, JwtVerifier, ProxyLayer, Service};
+    /// use sallygate::{Credential, JwtVerifier, ProxyLayer, Api};
     ///
     /// let key = Credential::new("ghp_0123456789")?;
-    /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.service("github", Service::github(key))?;
+    /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.service("github", Api::github(key))?;
     ///
     /// // `git clone https://github.com/…` in the sandbox needs this, Octokit a `baseUrl`
     /// let setup = proxy.handle().sandbox_setup("https://gate.example.com", "the.token.itself")?.to_shell();
@@ -68,13 +66,13 @@ impl Service {
     /// GitHub Enterprise Server has GraphQL beside REST, not below it.
     ///
     /// ```
-    /// use sallygate::{Credential, Place, Service, Target};
+    /// use sallygate::{Credential, Place, Api, Target};
     ///
     /// let key = Credential::new("ghp_0123456789")?;
     /// let web = Target::new("https://github.example.com")?;
     /// let rest = Target::new("https://github.example.com/api/v3")?;
     /// let graphql = Target::new("https://github.example.com/api")?;
-    /// let github = Service::github_at(web, rest, key.clone())
+    /// let github = Api::github_at(web, rest, key.clone())
     ///     .route(["/graphql".parse()?], graphql, Place::bearer(), key);
     /// # Ok::<(), sallygate::ConfigError>(())
     /// ```

@@ -1,24 +1,24 @@
 //! What an embedder says about an API: where it is, where its clients put their key, and how the real one gets in.
 //!
-//! [`Service`] covers the common places, and knows some APIs by name; [`ServiceConfig`] is for real logic.
+//! [`Api`] covers the common places, and knows some APIs by name; [`ServiceConfig`] is for real logic.
 //!
 //! # APIs that are known by name
 //!
 //! Each knows where it is, where its clients put their key, which paths and methods are its own, how its errors look, and
 //! what a [sandbox needs](crate::proxy::Handle::sandbox_setup). Endpoints that hand out keys or manage the account are
-//! refused; [`Service::with_policy`] replaces what passes. [Services and credentials](crate::_documentation::services) has the
+//! refused; [`Api::with_policy`] replaces what passes. [Services and credentials](crate::_documentation::services) has the
 //! details.
 //!
 //! | API | constructor | the token is found in | the key goes into |
 //! | --- | --- | --- | --- |
-//! | Anthropic | [`Service::anthropic`] | `x-api-key`, Bearer | `x-api-key` |
-//! | Gemini | [`Service::gemini`] | `x-goog-api-key`, Bearer, `?key=` | `x-goog-api-key` |
-//! | GitHub: REST, GraphQL | [`Service::github`] | Bearer, `Authorization: token`, the password of Basic | Bearer |
+//! | Anthropic | [`Api::anthropic`] | `x-api-key`, Bearer | `x-api-key` |
+//! | Gemini | [`Api::gemini`] | `x-goog-api-key`, Bearer, `?key=` | `x-goog-api-key` |
+//! | GitHub: REST, GraphQL | [`Api::github`] | Bearer, `Authorization: token`, the password of Basic | Bearer |
 //! | GitHub: git over HTTPS | the same | the same | the password of `x-access-token`, in Basic |
-//! | OpenAI | [`Service::openai`] | Bearer | Bearer |
+//! | OpenAI | [`Api::openai`] | Bearer | Bearer |
 //! | S3, R2, MinIO, … | `S3::new`, with the feature `sigv4` | the access key id of a signature or a presigned URL, Bearer | a signature |
-//! | Slack | [`Service::slack`] | Bearer, `?token=` | Bearer |
-//! | Stripe | [`Service::stripe`] | Bearer, the user name of Basic | Bearer |
+//! | Slack | [`Api::slack`] | Bearer, `?token=` | Bearer |
+//! | Stripe | [`Api::stripe`] | Bearer, the user name of Basic | Bearer |
 //!
 //! # Example
 //!
@@ -67,6 +67,7 @@ mod gemini;
 mod generic;
 mod github;
 pub(crate) mod host_name;
+mod limits;
 mod name;
 mod openai;
 mod path_pattern;
@@ -84,7 +85,8 @@ pub use self::{
     config::{Outcome, ServiceConfig, TransformError},
     context::{Context, RequestId},
     error_body::ErrorBody,
-    generic::Service,
+    generic::Api,
+    limits::Limits,
     name::ServiceName,
     path_pattern::PathPattern,
     place::Place,
@@ -99,6 +101,7 @@ pub use self::s3::S3;
 
 pub(crate) use self::{
     context::{Caller, Used},
+    limits::Bounds,
     place::check_user,
     policy::DEFAULT,
     registry::{Entry, Registry},

@@ -4,7 +4,7 @@ use serde_json::json;
 use crate::{
     Credential, Policy,
     proxy::Rejection,
-    service::{ErrorBody, Place, SandboxSetup, Service, SetupScope, Target, place::Kind},
+    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, place::Kind},
 };
 
 /// Which of the accounts that a key opens is used, and pays.
@@ -21,7 +21,7 @@ const REFUSED: [&str; 7] = [
     "/v1/realtime/translations/client_secrets",
 ];
 
-impl Service {
+impl Api {
     /// The OpenAI API.
     ///
     /// The token is looked for in `Authorization: Bearer` and, of a WebSocket from a browser, in the subprotocol
@@ -36,11 +36,11 @@ impl Service {
     ///
     /// ```
     /// use http::{HeaderName, HeaderValue};
-    /// use sallygate::{Credential, JwtVerifier, ProxyLayer, Service};
+    /// use sallygate::{Credential, JwtVerifier, ProxyLayer, Api};
     ///
     /// let key = Credential::new("sk-0123456789")?;
     /// let project = HeaderName::from_static("openai-project");
-    /// let openai = Service::openai(key).set_header(project, HeaderValue::from_static("proj_sandboxes"));
+    /// let openai = Api::openai(key).set_header(project, HeaderValue::from_static("proj_sandboxes"));
     /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.service("openai", openai)?;
     ///
     /// // what OpenAI's SDKs in the sandbox read

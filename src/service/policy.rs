@@ -1,14 +1,12 @@
-use std::{num::NonZeroUsize, time::Duration};
-
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::{
     ConfigError,
-    service::{PathPattern, Place},
-    upstream::{Timeouts, headers},
+    service::{Limits, PathPattern, Place},
+    upstream::headers,
 };
 
-/// What a service lets through: methods, paths, headers, encoded slashes, how much, how long and how many at a time.
+/// What a service lets through: methods, paths, headers, encoded slashes, and within which [`Limits`].
 ///
 /// # Example
 ///
@@ -31,16 +29,7 @@ pub struct Policy {
     pub(crate) pass_request: Vec<HeaderName>,
     pub(crate) pass_response: Vec<HeaderName>,
     pub(crate) encoded_slashes: bool,
-    pub(crate) body_bytes: Option<u64>,
-    pub(crate) header_bytes: Option<usize>,
-    pub(crate) header_fields: Option<usize>,
-    pub(crate) response_bytes: Option<u64>,
-    connect_timeout: Option<Duration>,
-    response_timeout: Option<Duration>,
-    pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) unread_timeout: Option<Duration>,
-    pub(crate) expiry_grace: Option<Duration>,
-    pub(crate) concurrent: Option<NonZeroUsize>,
+    limits: Limits,
     pub(crate) redact_errors: bool,
     pub(crate) challenge: HeaderValue,
 }
@@ -59,16 +48,7 @@ impl Policy {
             pass_request: Vec::new(),
             pass_response: Vec::new(),
             encoded_slashes: false,
-            body_bytes: None,
-            header_bytes: None,
-            header_fields: None,
-            response_bytes: None,
-            connect_timeout: None,
-            response_timeout: None,
-            idle_timeout: None,
-            unread_timeout: None,
-            expiry_grace: None,
-            concurrent: None,
+            limits: Limits::new(),
             redact_errors: false,
             challenge: HeaderValue::from_static("Bearer"),
         }
@@ -104,54 +84,16 @@ impl Policy {
             && !self.refused_paths.iter().any(|own| own.could_match(path))
     }
 
-    /// Answers 413 to a longer body, early if its length is announced. Defaults to the proxy's own limit
-    /// ([`Limits::body_bytes`](crate::proxy::Limits::body_bytes)), which holds in any case.
+    /// Sets limits of the service's own. Those that `limits` does not set stay as they are. Defaults to those of the proxy
+    /// ([`ProxyLayer::limits`](crate::ProxyLayer::limits)).
     #[must_use]
-    pub fn body_bytes(mut self, bytes: u64) -> Self {
-        self.body_bytes = Some(bytes);
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits.or(self.limits);
         self
     }
 
-    /// Answers 431 to larger headers, counted as for [`Limits::header_bytes`](crate::proxy::Limits::header_bytes), which
-    /// holds in any case. Defaults to that.
-    #[must_use]
-    pub fn header_bytes(mut self, bytes: usize) -> Self {
-        self.header_bytes = Some(bytes);
-        self
-    }
-
-    /// Answers 431 to more header fields. Defaults to the proxy's own limit
-    /// ([`Limits::header_fields`](crate::proxy::Limits::header_fields)), which holds in any case.
-    #[must_use]
-    pub fn header_fields(mut self, fields: usize) -> Self {
-        self.header_fields = Some(fields);
-        self
-    }
-
-    /// Breaks off the body of an answer that is longer; one whose length is announced is answered with 502. Defaults to
-    /// any length.
-    #[must_use]
-    pub fn response_bytes(mut self, bytes: u64) -> Self {
-        self.response_bytes = Some(bytes);
-        self
-    }
-
-    /// Gives up on a connection for this service after this long, TLS included, in place of
-    /// [`Client::connect_timeout`](crate::Client::connect_timeout). Defaults to that. An outbound service other than a
-    /// [`Client`](crate::Client) does not know of it.
-    #[must_use]
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = Some(timeout);
-        self
-    }
-
-    /// Gives up on an answer of this service after this long, as
-    /// [`Client::response_timeout`](crate::Client::response_timeout), whose setting it takes the place of. An outbound
-    /// service other than a [`Client`](crate::Client) does not know of it.
-    #[must_use]
-    pub fn response_timeout(mut self, timeout: Duration) -> Self {
-        self.response_timeout = Some(timeout);
-        self
+    pub(super) const fn own_limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Reads the bodies of error answers (4xx and 5xx, 64 KiB at most) and takes the credential out of them: for APIs that
@@ -163,42 +105,8 @@ impl Policy {
         self
     }
 
-    /// Gives up on a body, or a WebSocket, that does not move for this long. Defaults to the proxy's own
-    /// ([`Limits::idle_timeout`](crate::proxy::Limits::idle_timeout)).
-    #[must_use]
-    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.idle_timeout = Some(timeout);
-        self
-    }
-
-    /// Gives up on an answer or an upload that is not read on for this long, or up to twice that. Defaults to the proxy's
-    /// own ([`Limits::unread_timeout`](crate::proxy::Limits::unread_timeout)).
-    #[must_use]
-    pub fn unread_timeout(mut self, timeout: Duration) -> Self {
-        self.unread_timeout = Some(timeout);
-        self
-    }
-
-    /// Breaks off an upload or an answer when its token has been expired for this long; an answer that begins after the
-    /// expiry has as long from then on, and to wait for one is not ended by it. WebSockets end with their token in any
-    /// case, and what is revoked at once. Defaults to five seconds: an API whose answers take minutes, and cost money, may
-    /// want more.
-    #[must_use]
-    pub fn expiry_grace(mut self, grace: Duration) -> Self {
-        self.expiry_grace = Some(grace);
-        self
-    }
-
-    /// How many requests to this service may be under way at a time, each until its answer and its upload have ended; one
-    /// more is answered with 503. Defaults to any number.
-    #[must_use]
-    pub fn concurrent(mut self, requests: NonZeroUsize) -> Self {
-        self.concurrent = Some(requests);
-        self
-    }
-
     /// Says where `transform` puts the credential, so that nothing the caller puts there, under whatever spelling of the
-    /// name, gets past. [`Service`](crate::Service) does this by itself.
+    /// name, gets past. [`Api`](crate::Api) does this by itself.
     ///
     /// Without it, a caller's own value reaches `transform`, and the upstream wherever `transform` does not replace it.
     /// A header that one service injects to is taken out of the requests to all; only `Authorization` and the other
@@ -245,13 +153,6 @@ impl Policy {
     pub fn allow_encoded_slashes(mut self) -> Self {
         self.encoded_slashes = true;
         self
-    }
-
-    pub(crate) const fn timeouts(&self) -> Option<Timeouts> {
-        match (self.connect_timeout, self.response_timeout) {
-            (None, None) => None,
-            (connect, response) => Some(Timeouts { connect, response }),
-        }
     }
 
     /// Lets methods and paths through, all but some.

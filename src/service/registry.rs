@@ -8,7 +8,7 @@ use http::{HeaderValue, request::Parts};
 
 use crate::{
     ConfigError, extract,
-    service::{Place, Policy, ServiceConfig, ServiceName},
+    service::{Bounds, Limits, Place, Policy, ServiceConfig, ServiceName},
     upstream::headers,
 };
 
@@ -20,12 +20,16 @@ pub(crate) struct Registry {
     injected: BTreeSet<String>,
     challenges: Vec<HeaderValue>,
     encoded_slashes: bool,
+    limits: Limits,
+    bounds: Bounds,
 }
 
+#[derive(Clone)]
 pub(crate) struct Entry {
     pub(crate) name: ServiceName,
     pub(crate) config: Arc<dyn ServiceConfig>,
     pub(crate) policy: Policy,
+    pub(crate) bounds: Bounds,
     /// Requests under way.
     pub(crate) count: Arc<AtomicUsize>,
 }
@@ -72,12 +76,31 @@ impl Registry {
         let entry = Entry {
             name: name.clone(),
             config,
+            bounds: Bounds::of_service(&self.limits, policy.own_limits()),
             policy,
             count: count.unwrap_or_default(),
         };
         self.services.insert(name, Arc::new(entry));
         self.index();
         Ok(())
+    }
+
+    /// Sets limits for all services; those that `limits` does not set stay.
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits.or(self.limits);
+        self.bounds = Bounds::of_proxy(&self.limits);
+        for entry in self.services.values_mut() {
+            let bounds = Bounds::of_service(&self.limits, entry.policy.own_limits());
+            *entry = Arc::new(Entry {
+                bounds,
+                ..Entry::clone(entry)
+            });
+        }
+    }
+
+    /// What holds before the service is known.
+    pub(crate) const fn bounds(&self) -> &Bounds {
+        &self.bounds
     }
 
     pub(crate) fn remove(&mut self, name: &str) -> bool {

@@ -4,7 +4,7 @@ use serde_json::json;
 use crate::{
     Credential, Policy,
     proxy::Rejection,
-    service::{ErrorBody, Place, SandboxSetup, Service, SetupScope, Target, place::Kind},
+    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, place::Kind},
 };
 
 /// Methods that hand out tokens, or a connection that needs none, and those that end the token.
@@ -23,7 +23,7 @@ const REFUSED: [&str; 12] = [
     "/tooling.tokens.rotate",
 ];
 
-impl Service {
+impl Api {
     /// The Slack Web API: its methods are the paths, `/chat.postMessage`.
     ///
     /// The token is looked for in `Authorization: Bearer` and in the query parameter `token`. Bodies are not read: a token
@@ -36,10 +36,10 @@ impl Service {
     /// # Example
     ///
     /// ```
-    /// use sallygate::{Credential, JwtVerifier, ProxyLayer, Service};
+    /// use sallygate::{Credential, JwtVerifier, ProxyLayer, Api};
     ///
     /// let key = Credential::new("xoxb-0123456789")?;
-    /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.service("slack", Service::slack(key))?;
+    /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.service("slack", Api::slack(key))?;
     ///
     /// // WebClient(token=environ["SLACK_BOT_TOKEN"], base_url=environ["SLACK_API_URL"])
     /// let setup = proxy.handle().sandbox_setup("https://gate.example.com", "the.token.itself")?;

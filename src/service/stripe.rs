@@ -4,10 +4,10 @@ use serde_json::json;
 use crate::{
     Credential, Policy,
     proxy::Rejection,
-    service::{ErrorBody, Place, SandboxSetup, Service, SetupScope, Target},
+    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target},
 };
 
-impl Service {
+impl Api {
     /// The Stripe API.
     ///
     /// The token is looked for in `Authorization: Bearer` and as the user name of Basic (`curl -u token:`). What is below
@@ -15,7 +15,7 @@ impl Service {
     /// `/v1/terminal/connection_tokens`, `/v2/iam`) and the store of secrets
     /// (`/v1/apps/secrets`) do not. A platform's key acts for its connected accounts, too: `Stripe-Account` passes.
     ///
-    /// Files are uploaded to another host: add `Service::stripe(key).with_target(Target::new("https://files.stripe.com")?)`
+    /// Files are uploaded to another host: add `Api::stripe(key).with_target(Target::new("https://files.stripe.com")?)`
     /// under another name.
     ///
     /// Stripe's SDKs read no base URL from the environment: give them `STRIPE_API_BASE` in code.
@@ -23,10 +23,10 @@ impl Service {
     /// # Example
     ///
     /// ```
-    /// use sallygate::{Credential, JwtVerifier, ProxyLayer, Service};
+    /// use sallygate::{Credential, JwtVerifier, ProxyLayer, Api};
     ///
     /// let key = Credential::new("sk_test_0123456789")?;
-    /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.service("stripe", Service::stripe(key))?;
+    /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.service("stripe", Api::stripe(key))?;
     ///
     /// // stripe.StripeClient(environ["STRIPE_API_KEY"], base_addresses={"api": environ["STRIPE_API_BASE"]})
     /// let setup = proxy.handle().sandbox_setup("https://gate.example.com", "the.token.itself")?;

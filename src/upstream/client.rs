@@ -22,6 +22,7 @@ use tower::{BoxError, Service};
 use crate::{
     Body, ConfigError,
     body::Watch,
+    service::Bounds,
     upstream::{
         connector::{self, Connector, Versions, YEAR},
         error::TimedOut,
@@ -77,6 +78,16 @@ struct Settings {
     response_timeout: Duration,
     idle_timeout: Duration,
     max_idle: usize,
+}
+
+impl Timeouts {
+    /// `None` where the client's own hold.
+    pub(crate) const fn of(bounds: &Bounds) -> Option<Self> {
+        match (bounds.connect_timeout, bounds.response_timeout) {
+            (None, None) => None,
+            (connect, response) => Some(Self { connect, response }),
+        }
+    }
 }
 
 impl Client {

@@ -2,8 +2,7 @@ use std::fmt::{Debug, Display};
 
 use http::HeaderName;
 use sallygate::{
-    Client, ConfigError, Credential, Issuer, JwtVerifier, Policy, ProxyLayer, Service, Target,
-    proxy::Limits,
+    Api, Client, ConfigError, Credential, Issuer, JwtVerifier, Policy, ProxyLayer, Target,
     service::{PathPattern, Place, ServiceName},
     token::Claims,
 };
@@ -209,20 +208,13 @@ async fn mounts_names_and_doubles() {
         "public origin: has more than scheme, host and port",
     );
     assert!(origin("https://gate.test:8443/").is_ok());
-    let limits = |bytes| stack.layer().limits(Limits::new().uri_bytes(bytes));
-    assert_refused(
-        oracle,
-        limits(64 << 10),
-        "limit: a URI cannot be longer than 65,534 bytes",
-    );
-    assert!(limits(32 << 10).is_ok());
 }
 
 #[tokio::test]
 async fn places_headers_patterns_and_realms() {
     let stack = Stack::new().await;
     let oracle = &stack.oracle;
-    let at = |place| Service::at(stack.target(), place, stack.key.clone());
+    let at = |place| Api::at(stack.target(), place, stack.key.clone());
     let framing = "place: a header that frames the message holds no key";
     for name in [
         "host",

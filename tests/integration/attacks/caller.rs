@@ -8,8 +8,7 @@ use std::{
 
 use http::HeaderValue;
 use sallygate::{
-    Body, Context, Outcome, Policy, Service, ServiceConfig, Target, TransformError, async_trait,
-    proxy::Limits,
+    Api, Body, Context, Limits, Outcome, Policy, ServiceConfig, Target, TransformError, async_trait,
 };
 
 use crate::support::Stack;
@@ -83,7 +82,7 @@ async fn more_headers_than_a_map_can_hold_cost_one_request() {
     let limits = Limits::new()
         .header_fields(usize::MAX)
         .header_bytes(usize::MAX);
-    let service = stack.layer().limits(limits).unwrap().into_service();
+    let service = stack.layer().limits(limits).into_service();
     let token = stack.token();
     for (values, statuses) in [(20_000, &[200][..]), (30_000, &[431, 500][..])] {
         let mut request = http::Request::builder()
@@ -104,7 +103,7 @@ async fn more_headers_than_a_map_can_hold_cost_one_request() {
 
 /// A service whose policy cannot be had once it is broken.
 struct Breakable {
-    service: Service,
+    service: Api,
     broken: Arc<AtomicUsize>,
 }
 

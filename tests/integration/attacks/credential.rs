@@ -1,6 +1,6 @@
 use http::header::AUTHORIZATION;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
-use sallygate::{Body, Client, Credential, Place, Service, Target};
+use sallygate::{Api, Body, Client, Credential, Place, Target};
 
 use crate::support::{Authority, Reply, Secure, Slot, Stack};
 
@@ -25,7 +25,7 @@ async fn a_key_that_only_partly_needs_escapes_is_redacted() {
         })
         .await;
         stack.upstream.accept(Slot::Bearer.show(key));
-        let config = Service::bearer(stack.target(), Credential::new(key).unwrap());
+        let config = Api::bearer(stack.target(), Credential::new(key).unwrap());
         let front = stack
             .serve(stack.layer_with("svc", config).into_service())
             .await;
@@ -47,7 +47,7 @@ async fn a_header_whose_name_shows_the_credential_is_removed() {
         Stack::answering(|_| Reply::response(&format!("200 OK\nx-{KEY}: 1\nx-kept: 1"), "body"))
             .await;
     stack.upstream.accept(Slot::Bearer.show(KEY));
-    let config = Service::bearer(stack.target(), Credential::new(KEY).unwrap());
+    let config = Api::bearer(stack.target(), Credential::new(KEY).unwrap());
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;
@@ -81,7 +81,7 @@ async fn a_trailer_does_not_stand_in_for_an_injected_header() {
 #[tokio::test]
 async fn a_key_in_a_query_stands_alone_against_other_spellings_of_its_name() {
     let stack = Stack::new().await;
-    let config = Service::query(stack.target(), "key", stack.key.clone()).unwrap();
+    let config = Api::query(stack.target(), "key", stack.key.clone()).unwrap();
     stack
         .upstream
         .accept(Slot::Query("key").show(&stack.secret_key));
@@ -134,7 +134,7 @@ async fn a_key_in_a_query_over_http2_is_in_no_log_and_in_no_answer() {
     upstream.accept(Slot::Query("key").show(&stack.secret_key));
     let target = Target::new(&format!("https://127.0.0.1:{}/v1", upstream.addr.port())).unwrap();
     let client = Client::new().add_root_certificates(&authority.pem).unwrap();
-    let config = Service::query(target, "key", stack.key.clone()).unwrap();
+    let config = Api::query(target, "key", stack.key.clone()).unwrap();
     let layer = stack.layer_with("q", config).client(client);
     let front = stack.serve(layer.into_service()).await;
     let answer = front
@@ -154,7 +154,7 @@ async fn a_key_in_a_query_over_http2_is_in_no_log_and_in_no_answer() {
 async fn setting_a_key_in_the_query_replaces_what_the_caller_put_there() {
     let stack = Stack::new().await;
     let key = stack.key.clone();
-    let config = Service::from_fn(stack.target(), move |mut request, ctx| {
+    let config = Api::from_fn(stack.target(), move |mut request, ctx| {
         key.put(ctx, &mut request, &Place::query("key")?)?;
         Ok(request.into())
     });
@@ -184,7 +184,7 @@ async fn a_key_with_a_scheme_of_its_own_takes_a_bearer_token() {
     stack
         .upstream
         .accept(format!("\r\nauthorization: Token {key}\r\n"));
-    let config = Service::header(stack.target(), AUTHORIZATION, credential).unwrap();
+    let config = Api::header(stack.target(), AUTHORIZATION, credential).unwrap();
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;

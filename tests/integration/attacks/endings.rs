@@ -11,8 +11,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::BodyExt;
 use sallygate::{
-    Body, Claims, Client, Policy, Service, Target, Verifier, async_trait, proxy::Limits,
-    token::TokenError,
+    Api, Body, Claims, Client, Limits, Policy, Target, Verifier, async_trait, token::TokenError,
 };
 use tokio::sync::mpsc;
 use tower::ServiceExt;
@@ -180,7 +179,7 @@ async fn the_id_of_a_token_is_a_string_or_the_token_is_none() {
 #[tokio::test]
 async fn a_place_is_freed_once_however_its_request_ends() {
     let one = NonZeroUsize::MIN;
-    let scene = Scene::new(Policy::new().concurrent(one)).await;
+    let scene = Scene::new(Policy::new().limits(Limits::new().concurrent(one))).await;
     for end in [
         "revoked, no answer",
         "revoked",
@@ -258,15 +257,17 @@ impl Verifier for Endless {
 #[tokio::test]
 async fn the_longest_durations_there_are_mean_no_end_and_the_shortest_an_early_one() {
     const MAX: Duration = Duration::MAX;
-    let longest = Policy::new()
-        .connect_timeout(MAX)
-        .response_timeout(MAX)
-        .idle_timeout(MAX)
-        .expiry_grace(MAX);
+    let longest = Policy::new().limits(
+        Limits::new()
+            .connect_timeout(MAX)
+            .response_timeout(MAX)
+            .idle_timeout(MAX)
+            .expiry_grace(MAX),
+    );
     let scene = Scene::with(longest, |_, layer| {
         layer.handle().set_verifier(Endless);
         let limits = Limits::new().idle_timeout(MAX);
-        layer.limits(limits).unwrap()
+        layer.limits(limits)
     })
     .await;
     let forever = scene.revocations.clone().max_lifetime(MAX);
@@ -280,10 +281,12 @@ async fn the_longest_durations_there_are_mean_no_end_and_the_shortest_an_early_o
     forever.revoke_sandbox("box-1").unwrap();
     assert!(!wire.read_body(&mut answer).await && !answer.complete);
 
-    let shortest = Policy::new()
-        .idle_timeout(Duration::ZERO)
-        .expiry_grace(Duration::ZERO)
-        .concurrent(NonZeroUsize::MIN);
+    let shortest = Policy::new().limits(
+        Limits::new()
+            .idle_timeout(Duration::ZERO)
+            .expiry_grace(Duration::ZERO)
+            .concurrent(NonZeroUsize::MIN),
+    );
     let scene = Scene::new(shortest).await;
     let token = scene.token("box-1");
     let mut wire = scene.front.connect().await;
@@ -418,7 +421,7 @@ async fn before_http2() -> (Scene, Server, mpsc::UnboundedReceiver<&'static str>
     let target = Target::new(&format!("https://{}", upstream.addr)).unwrap();
     let scene = Scene::with(Policy::new(), |stack, layer| {
         let policy = Policy::new().redact_errors();
-        let service = Service::bearer(target, stack.key.clone()).with_policy(policy);
+        let service = Api::bearer(target, stack.key.clone()).with_policy(policy);
         let client = Client::new().add_root_certificates(&authority.pem).unwrap();
         layer.service("h2", service).unwrap().client(client)
     })

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use h2::{RecvStream, client::SendRequest, server::SendResponse};
 use http::{HeaderMap, Request, Response};
-use sallygate::{Client, Policy, ProxyLayer, Service, Target, proxy::Limits};
+use sallygate::{Api, Client, Limits, Policy, ProxyLayer, Target};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
@@ -79,9 +79,9 @@ impl Upstream {
         }
     }
 
-    fn service(&self, stack: &Stack) -> Service {
+    fn service(&self, stack: &Stack) -> Api {
         let target = Target::dangerous_plaintext(&format!("http://{}", self.addr)).unwrap();
-        Service::bearer(target.http2_prior_knowledge(), stack.key.clone())
+        Api::bearer(target.http2_prior_knowledge(), stack.key.clone())
     }
 
     /// A proxy with this as its service `h2`.
@@ -160,7 +160,7 @@ async fn a_connection_is_used_again_and_closed_when_it_is_idle() {
 #[tokio::test]
 async fn many_requests_to_a_server_of_http1_are_all_refused() {
     let scene = Scene::with(Policy::new(), |stack, layer| {
-        let service = Service::bearer(stack.target().http2_prior_knowledge(), stack.key.clone());
+        let service = Api::bearer(stack.target().http2_prior_knowledge(), stack.key.clone());
         layer.service("h2", service).unwrap()
     });
     let scene = Arc::new(scene.await);
@@ -214,9 +214,9 @@ async fn an_upload_that_was_given_up_before_it_began_has_no_place() {
             let _ = poll_fn(|cx| body.poll_reset(cx)).await;
         });
         let upstream = upstream.await;
-        let policy = Policy::new().response_timeout(SHORT);
+        let policy = Policy::new().limits(Limits::new().response_timeout(SHORT));
         let limits = Limits::new().concurrent_per_sandbox(ONE);
-        let scene = upstream.scene(policy, |layer| layer.limits(limits).unwrap());
+        let scene = upstream.scene(policy, |layer| layer.limits(limits));
         let scene = scene.await;
         let mut other = scene.front.connect().await;
         let endless = scene.front.get("/proxy/h2/endless", &scene.token("other"));

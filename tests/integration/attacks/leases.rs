@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::Request;
-use sallygate::{Policy, ProxyLayer, Revocations, Service, Target};
+use sallygate::{Api, Limits, Policy, ProxyLayer, Revocations, Target};
 use tokio::{net::TcpStream, sync::oneshot, time::Instant};
 
 use crate::support::{Front, PATIENCE, Recorded, Stack, Upstream, nowhere, within};
@@ -186,11 +186,12 @@ impl Caller {
 #[tokio::test]
 async fn a_caller_without_a_window_loses_its_place_too() {
     for path in ["flood", "event", "error"] {
-        let policy = Policy::new()
-            .idle_timeout(SHORT)
-            .unread_timeout(SHORT)
-            .concurrent(ONE)
-            .redact_errors();
+        let policy = Policy::new().redact_errors().limits(
+            Limits::new()
+                .idle_timeout(SHORT)
+                .unread_timeout(SHORT)
+                .concurrent(ONE),
+        );
         let scene = Scene::new(policy).await;
         scene.is_good().await;
         let mut caller = Caller::connect(&scene.front, 0).await;
@@ -211,7 +212,7 @@ async fn a_caller_without_a_window_loses_its_place_too() {
 #[tokio::test]
 async fn a_caller_that_closes_its_window_loses_its_place_too() {
     for shuts in [false, true] {
-        let policy = Policy::new().idle_timeout(SHORT).concurrent(ONE);
+        let policy = Policy::new().limits(Limits::new().idle_timeout(SHORT).concurrent(ONE));
         let scene = Scene::new(policy).await;
         let mut caller = Caller::connect(&scene.front, 1 << 16).await;
         let (answer, _body) = caller
@@ -231,7 +232,7 @@ async fn a_caller_that_closes_its_window_loses_its_place_too() {
 /// It takes 640 KB each second, and never stops.
 #[tokio::test]
 async fn a_caller_that_reads_slowly_but_steadily_is_not_cut_off() {
-    let scene = Scene::new(Policy::new().idle_timeout(2 * SHORT)).await;
+    let scene = Scene::new(Policy::new().limits(Limits::new().idle_timeout(2 * SHORT))).await;
     let mut wire = scene.front.connect().await;
     let request = scene.front.get("/proxy/svc/flood", &scene.token("box-1"));
     wire.send(request.bytes()).await;
@@ -312,9 +313,9 @@ async fn a_request_does_not_fail_with_another_that_was_to_connect() {
         let scene = Scene::with(Policy::new(), |stack, layer| {
             let service = |timeout| {
                 let target = Target::dangerous_plaintext(&format!("http://{address}")).unwrap();
-                let policy = Policy::new().connect_timeout(timeout);
+                let policy = Policy::new().limits(Limits::new().connect_timeout(timeout));
                 let target = target.http2_prior_knowledge();
-                Service::bearer(target, stack.key.clone()).with_policy(policy)
+                Api::bearer(target, stack.key.clone()).with_policy(policy)
             };
             let layer = layer.service("short", service(2 * SHORT)).unwrap();
             layer.service("long", service(PATIENCE)).unwrap()

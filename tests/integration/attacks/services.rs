@@ -13,7 +13,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use sallygate::{Body, Outcome, Policy, Service, Target, TransformError, proxy::Limits};
+use sallygate::{Api, Body, Limits, Outcome, Policy, Target, TransformError};
 use tokio::net::TcpStream;
 
 use crate::support::{Reply, Slot, Stack, Upstream, within};
@@ -37,7 +37,7 @@ async fn an_error_that_is_read_for_keys_and_never_ends_is_given_up() {
     let stack = unending_error().await;
     let policy = Policy::new()
         .redact_errors()
-        .idle_timeout(Duration::from_millis(200));
+        .limits(Limits::new().idle_timeout(Duration::from_millis(200)));
     let svc = stack.svc().with_policy(policy);
     let front = stack
         .serve(stack.layer_with("svc", svc).into_service())
@@ -158,12 +158,12 @@ async fn what_a_known_service_refuses_is_refused_in_every_spelling() {
     let target =
         || Target::dangerous_plaintext(&format!("http://{}", stack.upstream.addr)).unwrap();
     let services = [
-        ("anthropic", Service::anthropic(key()).with_target(target())),
-        ("openai", Service::openai(key()).with_target(target())),
-        ("gemini", Service::gemini(key()).with_target(target())),
-        ("stripe", Service::stripe(key()).with_target(target())),
-        ("slack", Service::slack(key()).with_target(target())),
-        ("github", Service::github_at(target(), target(), key())),
+        ("anthropic", Api::anthropic(key()).with_target(target())),
+        ("openai", Api::openai(key()).with_target(target())),
+        ("gemini", Api::gemini(key()).with_target(target())),
+        ("stripe", Api::stripe(key()).with_target(target())),
+        ("slack", Api::slack(key()).with_target(target())),
+        ("github", Api::github_at(target(), target(), key())),
     ];
     let layer = services
         .into_iter()
@@ -301,11 +301,14 @@ async fn a_place_is_given_back_however_a_request_ends() {
     .await;
     let one = NonZeroUsize::MIN;
     let policy = Policy::new()
-        .concurrent(NonZeroUsize::new(2).unwrap())
-        .body_bytes(10)
-        .refuse_paths(["/refused".parse().unwrap()]);
+        .refuse_paths(["/refused".parse().unwrap()])
+        .limits(
+            Limits::new()
+                .concurrent(NonZeroUsize::new(2).unwrap())
+                .body_bytes(10),
+        );
     let key = stack.key.clone();
-    let svc = Service::from_fn(stack.target(), move |mut request, ctx| {
+    let svc = Api::from_fn(stack.target(), move |mut request, ctx| {
         match ctx.path() {
             "/panic" => panic!("in the embedder's code"),
             "/error" => return Err(TransformError::forbidden()),
@@ -319,8 +322,7 @@ async fn a_place_is_given_back_however_a_request_ends() {
     });
     let layer = stack
         .layer_with("svc", svc.with_policy(policy))
-        .limits(Limits::new().concurrent_per_sandbox(one))
-        .unwrap();
+        .limits(Limits::new().concurrent_per_sandbox(one));
     let front = stack.serve(layer.into_service()).await;
     let issue = |sandbox: &str| stack.watched(stack.issuer.issue(sandbox).sign().unwrap());
     let (token, another) = (issue("box-1"), issue("box-2"));

@@ -12,7 +12,7 @@ use std::{
 
 use http::Request;
 use sallygate::{
-    Body, Credential, ProxyLayer, Service, Target, async_trait,
+    Api, Body, Credential, ProxyLayer, Target, async_trait,
     credential::{Secret, Source, SourceError},
 };
 use tokio::sync::Semaphore;
@@ -60,7 +60,7 @@ fn keys(stack: &Stack, number: usize) -> (Credential, Arc<AtomicUsize>, Arc<Sema
 async fn callers_that_give_up_waiting_do_not_start_the_fetch_anew() {
     let stack = Stack::new().await;
     let (key, asked, gate) = keys(&stack, 1);
-    let svc = Service::bearer(stack.target(), key);
+    let svc = Api::bearer(stack.target(), key);
     let front = stack
         .serve(stack.layer_with("svc", svc).into_service())
         .await;
@@ -90,7 +90,7 @@ async fn a_crowd_that_provokes_refusals_neither_hammers_the_source_nor_is_repeat
     let stack = Stack::answering(|_| Reply::response("401 Unauthorized", "no")).await;
     let (key, asked, gate) = keys(&stack, 40);
     gate.add_permits(40);
-    let svc = Service::bearer(stack.target(), key);
+    let svc = Api::bearer(stack.target(), key);
     let front = stack
         .serve(stack.layer_with("svc", svc).into_service())
         .await;
@@ -129,7 +129,7 @@ fn a_runtime_that_is_gone_does_not_hang_who_asks_for_a_key() {
         let target = Target::new("https://unreachable.test").unwrap();
         let service = ProxyLayer::new("/", verifier)
             .unwrap()
-            .service("svc", Service::bearer(target, key))
+            .service("svc", Api::bearer(target, key))
             .unwrap()
             .into_service();
         let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -8,9 +8,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderName, header::AUTHORIZATION};
-use sallygate::{
-    Claims, Place, Policy, ProxyLayer, Service, Verifier, async_trait, token::TokenError,
-};
+use sallygate::{Api, Claims, Place, Policy, ProxyLayer, Verifier, async_trait, token::TokenError};
 
 use crate::support::{Slot, Stack};
 
@@ -86,7 +84,7 @@ async fn a_header_let_through_shows_no_token_in_basic_or_percent_encoding_either
             HeaderName::from_static("referer"),
         ])
         .unwrap();
-    let config = Service::query(stack.target(), "key", stack.key.clone())
+    let config = Api::query(stack.target(), "key", stack.key.clone())
         .unwrap()
         .accept(Place::basic("").unwrap())
         .with_policy(policy);
@@ -151,7 +149,7 @@ async fn the_callers_token_is_hidden_in_debug_of_what_the_service_is_told() {
     let stack = Stack::new().await;
     let oracle = stack.oracle.clone();
     let key = stack.key.clone();
-    let config = Service::from_fn(stack.target(), move |mut request, ctx| {
+    let config = Api::from_fn(stack.target(), move |mut request, ctx| {
         oracle.saw_debug(&ctx.taken_headers());
         oracle.saw_debug(&request);
         request

@@ -7,8 +7,8 @@ use futures_util::{StreamExt, stream};
 use http::{Request, Response, request::Parts};
 use http_body_util::BodyExt;
 use sallygate::{
-    Body, Context, Credential, Outcome, Policy, Service, ServiceConfig, Target, TransformError,
-    async_trait, proxy::Limits,
+    Api, Body, Context, Credential, Limits, Outcome, Policy, ServiceConfig, Target, TransformError,
+    async_trait,
 };
 use tokio::{runtime, time::Instant};
 use tower::ServiceExt;
@@ -44,7 +44,7 @@ async fn a_place_is_free_once_the_body_has_ended() {
     let pieces = format!("{pieces}3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n");
     let stack = Stack::answering(move |_| Reply::Bytes(pieces.clone().into())).await;
     let limits = Limits::new().concurrent_per_sandbox(ONE);
-    let service = stack.layer().limits(limits).unwrap().into_service();
+    let service = stack.layer().limits(limits).into_service();
     let token = stack.token();
     for number in 0..5 {
         let request = Request::get("/proxy/svc/a");
@@ -71,7 +71,7 @@ async fn an_upload_that_is_not_read_loses_its_place() {
         std::future::pending().await
     });
     let stack = Stack::upon(upstream.await).await;
-    let policy = Policy::new().unread_timeout(SHORT).concurrent(ONE);
+    let policy = Policy::new().limits(Limits::new().unread_timeout(SHORT).concurrent(ONE));
     let layer = stack.layer_with("svc", stack.svc().with_policy(policy));
     let front = stack.serve(layer.into_service()).await;
     assert!(is_free(&stack, &front).await);
@@ -117,8 +117,8 @@ async fn upload(scene: &Scene, length: usize, expect: bool) -> Wire {
 async fn an_upload_is_broken_off_with_its_token_and_the_connection_goes_on_behind_it() {
     const INNER: &str = "GET /proxy/svc/inner HTTP/1.1\r\nhost: gate.test\r\n\r\n";
     for (expect, grace) in [(false, 5), (true, 5), (false, 0)] {
-        let policy = Policy::new().concurrent(ONE);
-        let policy = policy.expiry_grace(Duration::from_secs(grace));
+        let policy = Policy::new().limits(Limits::new().concurrent(ONE));
+        let policy = policy.limits(Limits::new().expiry_grace(Duration::from_secs(grace)));
         let scene = Scene::new(policy).await;
         let mut wire = upload(&scene, 1000, expect).await;
         let upstream = &scene.stack.upstream;
@@ -212,7 +212,7 @@ async fn what_ends_an_upload_is_told_to_a_caller_that_was_just_asked_for_it() {
 }
 
 /// A service that panics, at once or later.
-struct Panics(Service);
+struct Panics(Api);
 
 #[async_trait]
 impl ServiceConfig for Panics {
@@ -264,7 +264,9 @@ impl ServiceConfig for Panics {
 async fn a_panic_costs_one_request_and_nothing_of_it_is_left() {
     for (path, status) in [("now", "500"), ("body", "502"), ("answer", "")] {
         let stack = Stack::new().await;
-        let service = stack.svc().with_policy(Policy::new().concurrent(ONE));
+        let service = stack
+            .svc()
+            .with_policy(Policy::new().limits(Limits::new().concurrent(ONE)));
         let layer = stack.layer_with("svc", Panics(service));
         let handle = layer.handle();
         let front = stack.serve(layer.into_service()).await;
@@ -352,7 +354,8 @@ fn a_runtime_that_is_shut_down_takes_its_streams_with_it() {
 /// What watches over its body must not run all the time.
 #[tokio::test]
 async fn the_shortest_time_to_read_is_no_busy_wait() {
-    let scene = Scene::new(Policy::new().unread_timeout(Duration::ZERO)).await;
+    let scene =
+        Scene::new(Policy::new().limits(Limits::new().unread_timeout(Duration::ZERO))).await;
     let mut wire = scene.front.connect().await;
     let request = scene.front.get("/proxy/svc/event", &scene.token("box-1"));
     wire.send(request.bytes()).await;

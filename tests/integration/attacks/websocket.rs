@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, time::Duration};
 use http::{Request, Version};
 use hyper::{ext::Protocol, server::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use sallygate::{Body, Policy, ProxyLayer, Service, Target, proxy::Limits};
+use sallygate::{Api, Body, Limits, Policy, ProxyLayer, Target};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -22,7 +22,7 @@ async fn server() -> Server {
 
 fn layer(server: &Server, stack: &Stack, policy: Policy) -> ProxyLayer {
     let target = Target::dangerous_plaintext(&format!("http://{}", server.addr)).unwrap();
-    let service = Service::bearer(target, stack.key.clone());
+    let service = Api::bearer(target, stack.key.clone());
     stack.layer_with("ws", service.with_policy(policy))
 }
 
@@ -131,9 +131,7 @@ async fn a_caller_that_reads_nothing_keeps_no_socket_past_its_token_nor_its_plac
     let mut server = server().await;
     let layer = layer(&server, &stack, Policy::new());
     let limits = Limits::new().concurrent_per_sandbox(NonZeroUsize::MIN);
-    let front = stack
-        .serve(layer.limits(limits).unwrap().into_service())
-        .await;
+    let front = stack.serve(layer.limits(limits).into_service()).await;
     let draft = stack
         .issuer
         .issue("box")

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use http::Request;
 use sallygate::{
-    Body, Credential, ProxyLayer, Service,
+    Api, Body, Credential, ProxyLayer,
     credential::{
         Assertion, GitHubApp, GoogleServiceAccount, OAuth2, SigningKey, Source, SourceError,
     },
@@ -140,8 +140,8 @@ impl Scene {
         self.stack.layer_with("svc", self.service(credential))
     }
 
-    pub(super) fn service(&self, credential: &Credential) -> Service {
-        Service::bearer(self.stack.target(), credential.clone())
+    pub(super) fn service(&self, credential: &Credential) -> Api {
+        Api::bearer(self.stack.target(), credential.clone())
     }
 
     /// One request through the whole proxy, to the upstream and back.

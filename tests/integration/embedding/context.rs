@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::stream;
-use sallygate::{Body, Credential, Policy, Service, Target, TransformError};
+use sallygate::{Api, Body, Credential, Policy, Target, TransformError};
 
 use crate::support::{Reply, Slot, Stack, Upstream};
 
@@ -11,7 +11,7 @@ use crate::support::{Reply, Slot, Stack, Upstream};
 async fn the_context_tells_where_and_when_the_caller_called() {
     let stack = Stack::new().await;
     let (key, now) = (stack.key.clone(), stack.clock.now());
-    let service = Service::from_fn(stack.target(), move |mut request, ctx| {
+    let service = Api::from_fn(stack.target(), move |mut request, ctx| {
         assert_eq!(ctx.now(), now);
         let host = ctx.host().ok_or(TransformError::forbidden())?.to_owned();
         request.headers_mut().insert("x-called-at", host.parse()?);
@@ -64,7 +64,7 @@ async fn paths_may_lead_to_another_target_with_the_key_in_another_place() {
 async fn a_body_that_ends_with_an_error_of_the_service_ends_the_request_with_its_status() {
     let stack = Stack::new().await;
     let key = stack.key.clone();
-    let service = Service::from_fn(stack.target(), move |request, ctx| {
+    let service = Api::from_fn(stack.target(), move |request, ctx| {
         let (mut parts, _) = request.into_parts();
         parts.headers.insert("authorization", key.bearer(ctx)?);
         let first = Ok::<_, TransformError>(Bytes::from_static(b"first"));
@@ -109,7 +109,7 @@ async fn errors_that_name_the_key_are_redacted_where_the_policy_says_so() {
     .await;
     upstream.accept(Slot::Bearer.show(&pair));
     let target = Target::dangerous_plaintext(&format!("http://{}", upstream.addr)).unwrap();
-    let redacted = Service::bearer(target, Credential::new(&pair).unwrap())
+    let redacted = Api::bearer(target, Credential::new(&pair).unwrap())
         .with_policy(Policy::new().redact_errors());
     let layer = stack.layer_with("svc", redacted);
     let front = stack.serve(layer.into_service()).await;

@@ -259,7 +259,7 @@ async fn layers_outside_see_why_and_say_who() {
 
     let stack = Stack::new().await;
     let key = stack.key.clone();
-    let config = sallygate::Service::from_fn(stack.target(), move |mut request, ctx| {
+    let config = sallygate::Api::from_fn(stack.target(), move |mut request, ctx| {
         let tenant = ctx.extensions().get::<Tenant>().unwrap().0;
         request.headers_mut().insert("x-tenant", tenant.parse()?);
         request

@@ -4,7 +4,7 @@ use std::sync::{
 };
 
 use http::Request;
-use sallygate::{Body, ConfigError, Policy, Service};
+use sallygate::{Api, Body, ConfigError, Policy};
 
 use crate::support::{Answer, Reply, Slot, Stack};
 
@@ -187,7 +187,7 @@ async fn a_new_service_of_another_place_guards_that_place_at_once() {
     handle
         .set_service(
             "new",
-            Service::header(stack.target(), header, stack.key.clone()).unwrap(),
+            Api::header(stack.target(), header, stack.key.clone()).unwrap(),
         )
         .unwrap();
     assert!(!ask().await);

@@ -1,6 +1,6 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderName;
-use sallygate::{Policy, Service, service::Place};
+use sallygate::{Api, Policy, service::Place};
 
 use crate::support::{Recorded, Slot, Stack};
 
@@ -312,7 +312,7 @@ async fn every_place_of_a_key_takes_the_token_and_gives_the_credential_once() {
         if slot != Slot::Bearer {
             stack.upstream.accept(shown.clone());
         }
-        let config = Service::at(stack.target(), place, stack.key.clone());
+        let config = Api::at(stack.target(), place, stack.key.clone());
         let front = stack
             .serve(stack.layer_with("svc", config).into_service())
             .await;
@@ -342,7 +342,7 @@ async fn spellings_of_the_injected_header_are_no_way_round() {
     let stack = Stack::new().await;
     let slot = Slot::Header("x-api-key");
     stack.upstream.accept(slot.show(&stack.secret_key));
-    let config = Service::header(
+    let config = Api::header(
         stack.target(),
         HeaderName::from_static("x-api-key"),
         stack.key.clone(),

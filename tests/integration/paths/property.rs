@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri};
 use proptest::{prelude::*, test_runner::TestRunner};
-use sallygate::{Body, Credential, Issuer, JwtVerifier, ProxyLayer, Service, Target};
+use sallygate::{Api, Body, Credential, Issuer, JwtVerifier, ProxyLayer, Target};
 use tower::{ServiceExt, service_fn};
 
 /// Bytes that are apt to be taken for something else, between any others.
@@ -85,7 +85,7 @@ fn for_any_bytes_after_the_mount_the_origin_is_the_targets_or_nothing_is_sent() 
         })
     };
     let target = Target::new("https://api.example.com:8443/v1").unwrap();
-    let service = Service::bearer(target, Credential::new("a-key-of-the-test").unwrap());
+    let service = Api::bearer(target, Credential::new("a-key-of-the-test").unwrap());
     let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256(SECRET).unwrap())
         .unwrap()
         .service("svc", service)

@@ -1,4 +1,4 @@
-use sallygate::{Policy, Service, service::Place};
+use sallygate::{Api, Policy, service::Place};
 
 use crate::support::{Slot, Stack};
 
@@ -8,7 +8,7 @@ async fn a_parameter_in_the_keys_place_is_replaced_however_it_is_spelled() {
     let slot = Slot::Query("key").show(&stack.secret_key);
     stack.upstream.accept(slot.clone());
     let key = stack.key.clone();
-    let config = Service::from_fn(stack.target(), move |mut request, ctx| {
+    let config = Api::from_fn(stack.target(), move |mut request, ctx| {
         key.put(ctx, &mut request, &Place::query("key")?)?;
         Ok(request.into())
     })
@@ -40,7 +40,7 @@ async fn the_token_in_the_keys_parameter_is_swapped_for_the_key() {
     let stack = Stack::new().await;
     let slot = Slot::Query("key").show(&stack.secret_key);
     stack.upstream.accept(slot.clone());
-    let config = Service::query(stack.target(), "key", stack.key.clone()).unwrap();
+    let config = Api::query(stack.target(), "key", stack.key.clone()).unwrap();
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;

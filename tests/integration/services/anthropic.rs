@@ -1,13 +1,13 @@
-use sallygate::Service;
+use sallygate::Api;
 
-use super::{Api, BEARER};
+use super::{BEARER, Called};
 use crate::support::{Reply, Slot, Stack};
 
 const SLOT: Slot = Slot::Header("x-api-key");
 
 #[tokio::test]
 async fn the_key_stands_in_x_api_key_wherever_the_token_was() {
-    let api = Api::new(SLOT, Service::anthropic).await;
+    let api = Called::new(SLOT, Api::anthropic).await;
     api.takes_the_token_in("/v1/models", &[("x-api-key", "TOKEN")])
         .await;
     api.takes_the_token_in("/v1/models", &[BEARER]).await;
@@ -24,7 +24,7 @@ async fn the_key_stands_in_x_api_key_wherever_the_token_was() {
 
 #[tokio::test]
 async fn only_its_own_paths_and_methods_pass() {
-    let api = Api::new(SLOT, Service::anthropic).await;
+    let api = Called::new(SLOT, Api::anthropic).await;
     for path in [
         "/v1/organizations/api_keys",
         "/v1/organizations",
@@ -61,7 +61,7 @@ async fn what_its_clients_send_and_read_passes() {
     })
     .await;
     stack.upstream.accept(SLOT.show(&stack.secret_key));
-    let service = Service::anthropic(stack.key.clone()).with_target(super::origin(&stack));
+    let service = Api::anthropic(stack.key.clone()).with_target(super::origin(&stack));
     let front = stack
         .serve(stack.layer_with("api", service).into_service())
         .await;

@@ -2,7 +2,7 @@
 
 use http::Request;
 use sallygate::{
-    Body, Context, Credential, Outcome, Policy, Service, ServiceConfig, Target, TransformError,
+    Api, Body, Context, Credential, Limits, Outcome, Policy, ServiceConfig, Target, TransformError,
     async_trait, proxy::Rejection, service::ErrorBody,
 };
 use serde_json::{Value, json};
@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 use super::origin;
 use crate::support::{Answer, Stack};
 
-type Make = fn(Credential) -> Service;
+type Make = fn(Credential) -> Api;
 
 const APIS: [(&str, Make); 6] = [
-    ("anthropic", Service::anthropic),
-    ("gemini", Service::gemini),
-    ("github", Service::github),
-    ("openai", Service::openai),
-    ("slack", Service::slack),
-    ("stripe", Service::stripe),
+    ("anthropic", Api::anthropic),
+    ("gemini", Api::gemini),
+    ("github", Api::github),
+    ("openai", Api::openai),
+    ("slack", Api::slack),
+    ("stripe", Api::stripe),
 ];
 
 fn dead() -> Target {
@@ -63,7 +63,7 @@ async fn provoke(stack: &Stack, make: Make, case: &str) -> Answer {
             "",
         ),
         _ => (
-            service.with_policy(Policy::new().body_bytes(4)),
+            service.with_policy(Policy::new().limits(Limits::new().body_bytes(4))),
             "POST",
             "/v1",
             "12345",

@@ -1,13 +1,13 @@
-use sallygate::Service;
+use sallygate::Api;
 
-use super::{Api, BEARER};
+use super::{BEARER, Called};
 use crate::support::Slot;
 
 const SLOT: Slot = Slot::Header("x-goog-api-key");
 
 #[tokio::test]
 async fn the_key_stands_in_its_header_wherever_the_token_was() {
-    let api = Api::new(SLOT, Service::gemini).await;
+    let api = Called::new(SLOT, Api::gemini).await;
     api.takes_the_token_in("/v1beta/models", &[("x-goog-api-key", "TOKEN")])
         .await;
     api.takes_the_token_in("/v1beta/models", &[BEARER]).await;
@@ -26,7 +26,7 @@ async fn the_key_stands_in_its_header_wherever_the_token_was() {
 /// Where the token is in the header, a key in the query is the caller's own: it must not count there instead of ours.
 #[tokio::test]
 async fn no_other_key_arrives_beside_ours() {
-    let api = Api::new(SLOT, Service::gemini).await;
+    let api = Called::new(SLOT, Api::gemini).await;
     let token = [("x-goog-api-key", "TOKEN")];
     for query in [
         "?key=theirs",
@@ -44,7 +44,7 @@ async fn no_other_key_arrives_beside_ours() {
 
 #[tokio::test]
 async fn only_its_own_paths_pass() {
-    let api = Api::new(SLOT, Service::gemini).await;
+    let api = Called::new(SLOT, Api::gemini).await;
     for path in [
         "/v1alpha/auth_tokens",
         "/v1beta/auth_tokens/",

@@ -1,5 +1,5 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sallygate::{Service, Target};
+use sallygate::{Api, Target};
 
 use super::{basic, origin};
 use crate::support::{Answer, Front, Recorded, Reply, Slot, Stack, Upstream};
@@ -24,7 +24,7 @@ impl GitHub {
         let api = Upstream::scripted(script).await;
         api.accept(Slot::Bearer.show(&stack.secret_key));
         let there = Target::dangerous_plaintext(&format!("http://{}", api.addr)).unwrap();
-        let service = Service::github_at(origin(&stack), there, stack.key.clone());
+        let service = Api::github_at(origin(&stack), there, stack.key.clone());
         let front = stack
             .serve(stack.layer_with("github", service).into_service())
             .await;
@@ -241,7 +241,7 @@ async fn all_of_it_may_be_on_one_host() {
     let below = |path: &str| {
         Target::dangerous_plaintext(&format!("http://{}{path}", stack.upstream.addr)).unwrap()
     };
-    let service = Service::github_at(below(""), below("/api/v3"), stack.key.clone()).route(
+    let service = Api::github_at(below(""), below("/api/v3"), stack.key.clone()).route(
         ["/graphql".parse().unwrap()],
         below("/api"),
         sallygate::Place::bearer(),

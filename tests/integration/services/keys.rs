@@ -1,4 +1,4 @@
-use sallygate::{Credential, Place, Service};
+use sallygate::{Api, Credential, Place};
 
 use super::{
     basic,
@@ -13,7 +13,7 @@ async fn several_at_once() {
     let gate = Gate::with("\r\nx-app: COOKED\r\n", |stack| {
         let second = Credential::new(SECOND).unwrap();
         let third = Credential::new(THIRD).unwrap();
-        Service::header(stack.target(), header("x-app"), stack.key.clone())
+        Api::header(stack.target(), header("x-app"), stack.key.clone())
             .unwrap()
             .also(Place::query("key").unwrap(), second)
             .also(Place::path("/acct/{key}").unwrap(), third)
@@ -69,7 +69,7 @@ async fn a_key_is_escaped_as_its_place_demands() {
     ] {
         let gate = Gate::with("", |stack| {
             stack.upstream.accept(slot);
-            Service::at(stack.target(), place, Credential::new(KEY).unwrap())
+            Api::at(stack.target(), place, Credential::new(KEY).unwrap())
         })
         .await;
         let bearer = [field("authorization", "Bearer TOKEN")];
@@ -96,7 +96,7 @@ async fn a_key_that_its_place_cannot_hold_is_sent_nowhere() {
         (Place::basic_user(), "a:b"),
     ] {
         let gate = Gate::with("", |stack| {
-            Service::at(stack.target(), place, Credential::new(key).unwrap())
+            Api::at(stack.target(), place, Credential::new(key).unwrap())
         })
         .await;
         let bearer = [field("authorization", "Bearer TOKEN")];
@@ -116,7 +116,7 @@ async fn a_key_that_its_place_cannot_hold_is_sent_nowhere() {
     ] {
         let gate = Gate::with("", |stack| {
             stack.upstream.accept(line.to_owned());
-            Service::at(stack.target(), place, Credential::new(key).unwrap())
+            Api::at(stack.target(), place, Credential::new(key).unwrap())
         })
         .await;
         let path = line.split(' ').nth(1).unwrap().replace("/v1", "");
@@ -146,9 +146,9 @@ async fn what_an_answer_shows_of_the_key_is_redacted() {
         stack.upstream.accept(slot);
     }
     let path = Place::path("/bot{key}").unwrap();
-    let query = Service::query(stack.target(), "key", stack.key.clone()).unwrap();
+    let query = Api::query(stack.target(), "key", stack.key.clone()).unwrap();
     let layer = stack
-        .layer_with("path", Service::at(stack.target(), path, stack.key.clone()))
+        .layer_with("path", Api::at(stack.target(), path, stack.key.clone()))
         .service("query", query)
         .unwrap();
     let front = stack.serve(layer.into_service()).await;

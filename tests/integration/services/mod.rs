@@ -12,19 +12,19 @@ mod slack;
 mod stripe;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sallygate::{Credential, Service, Target};
+use sallygate::{Api, Credential, Target};
 
 use crate::support::{Answer, Front, Slot, Stack};
 
 /// A known API, called `api`, in front of the stack's upstream.
-struct Api {
+struct Called {
     stack: Stack,
     front: Front,
     token: String,
 }
 
-impl Api {
-    async fn new(slot: Slot, service: fn(Credential) -> Service) -> Self {
+impl Called {
+    async fn new(slot: Slot, service: fn(Credential) -> Api) -> Self {
         let stack = Stack::new().await;
         stack.upstream.accept(slot.show(&stack.secret_key));
         let service = service(stack.key.clone()).with_target(origin(&stack));

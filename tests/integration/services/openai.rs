@@ -1,12 +1,12 @@
 use http::{HeaderName, HeaderValue};
-use sallygate::{Credential, Service};
+use sallygate::{Api, Credential};
 
-use super::{Api, BEARER};
+use super::{BEARER, Called};
 use crate::support::Slot;
 
 #[tokio::test]
 async fn the_key_stands_in_authorization() {
-    let api = Api::new(Slot::Bearer, Service::openai).await;
+    let api = Called::new(Slot::Bearer, Api::openai).await;
     api.takes_the_token_in("/v1/models", &[BEARER]).await;
     let arrived = api
         .passes("GET", "/v1/files?limit=1&after=file-1", &[BEARER])
@@ -19,7 +19,7 @@ async fn the_key_stands_in_authorization() {
 
 #[tokio::test]
 async fn only_its_own_paths_and_methods_pass() {
-    let api = Api::new(Slot::Bearer, Service::openai).await;
+    let api = Called::new(Slot::Bearer, Api::openai).await;
     for path in [
         "/v1/organization/admin_api_keys",
         "/v1/organization/projects/p/api_keys/",
@@ -59,9 +59,9 @@ const OURS: [(&str, &str); 2] = [
     ("openai-project", "proj_ours"),
 ];
 
-fn with_an_account(key: Credential) -> Service {
+fn with_an_account(key: Credential) -> Api {
     OURS.iter()
-        .fold(Service::openai(key), |service, (name, value)| {
+        .fold(Api::openai(key), |service, (name, value)| {
             service.set_header(
                 HeaderName::from_static(name),
                 HeaderValue::from_static(value),
@@ -78,7 +78,7 @@ async fn the_caller_does_not_choose_the_account() {
         ("OpenAI-Project", "proj_theirs"),
         ("openai-beta", "assistants=v2"),
     ];
-    let api = Api::new(Slot::Bearer, Service::openai).await;
+    let api = Called::new(Slot::Bearer, Api::openai).await;
     let arrived = api.passes("POST", "/v1/responses", &asked).await;
     assert!(!arrived.contains("theirs"), "{arrived}");
     assert!(
@@ -86,7 +86,7 @@ async fn the_caller_does_not_choose_the_account() {
         "{arrived}"
     );
 
-    let api = Api::new(Slot::Bearer, with_an_account).await;
+    let api = Called::new(Slot::Bearer, with_an_account).await;
     let arrived = api.passes("POST", "/v1/responses", &asked).await;
     assert!(!arrived.contains("theirs"), "{arrived}");
     let arrived = api.stack.upstream.last();

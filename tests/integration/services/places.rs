@@ -1,5 +1,5 @@
 use http::{HeaderName, header::AUTHORIZATION};
-use sallygate::{Credential, Place, Policy, Service};
+use sallygate::{Api, Credential, Place, Policy};
 
 use super::basic;
 use crate::support::{Answer, Front, Recorded, Reply, Slot, Stack};
@@ -14,12 +14,12 @@ pub(super) struct Gate {
 impl Gate {
     async fn at(place: Place, slot: &str) -> Self {
         Self::with(slot, |stack| {
-            Service::at(stack.target(), place, stack.key.clone())
+            Api::at(stack.target(), place, stack.key.clone())
         })
         .await
     }
 
-    pub(super) async fn with(slot: &str, service: impl FnOnce(&Stack) -> Service) -> Self {
+    pub(super) async fn with(slot: &str, service: impl FnOnce(&Stack) -> Api) -> Self {
         let stack = Stack::new().await;
         if !slot.is_empty() {
             stack.upstream.accept(in_path(slot, &stack.secret_key));
@@ -137,7 +137,7 @@ async fn as_either_half_of_basic() {
     let gate = Gate::with("", |stack| {
         let slot = Slot::Basic("ada").show(&stack.secret_key);
         stack.upstream.accept(slot);
-        Service::basic(stack.target(), "ada", stack.key.clone()).unwrap()
+        Api::basic(stack.target(), "ada", stack.key.clone()).unwrap()
     })
     .await;
     for user in ["ada", "someone", ""] {
@@ -158,7 +158,7 @@ async fn as_either_half_of_basic() {
         stack
             .upstream
             .accept(format!("\r\nauthorization: {pair}\r\n"));
-        Service::at(stack.target(), Place::basic_user(), stack.key.clone())
+        Api::at(stack.target(), Place::basic_user(), stack.key.clone())
     })
     .await;
     for password in ["", "x", "a:b"] {
@@ -200,7 +200,7 @@ async fn in_a_cookie() {
     let gate = Gate::with("\r\ncookie: lang=de; session=COOKED\r\n", |stack| {
         let place = Place::cookie("session").unwrap();
         let cookies = Policy::new().pass_request_headers([http::header::COOKIE]);
-        Service::at(stack.target(), place, stack.key.clone()).with_policy(cookies.unwrap())
+        Api::at(stack.target(), place, stack.key.clone()).with_policy(cookies.unwrap())
     })
     .await;
     let bearer = field("authorization", "Bearer TOKEN");
@@ -298,7 +298,7 @@ async fn a_policy_sees_the_path_without_the_key() {
     let gate = Gate::with(" /v1/botKEY/getMe ", |stack| {
         let place = Place::path("/bot{key}").unwrap();
         let policy = Policy::new().paths(["/bot/getMe".parse().unwrap()]);
-        Service::at(stack.target(), place, stack.key.clone()).with_policy(policy)
+        Api::at(stack.target(), place, stack.key.clone()).with_policy(policy)
     })
     .await;
     gate.passes("/botTOKEN/getMe", &[]).await;
@@ -320,7 +320,7 @@ async fn an_error_that_repeats_the_url_does_not_show_the_key_in_it() {
     let plain = stack.secret_key.replace(['/', '+'], "x");
     stack.upstream.accept(format!("/v1/bot{plain}/getMe"));
     let key = Credential::new(plain).unwrap();
-    let service = Service::at(stack.target(), place, key);
+    let service = Api::at(stack.target(), place, key);
     let front = stack
         .serve(stack.layer_with("bot", service).into_service())
         .await;

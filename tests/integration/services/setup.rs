@@ -7,7 +7,7 @@ use std::{
 };
 
 use sallygate::{
-    Credential, Service, Target,
+    Api, Credential, Target,
     service::{SandboxSetup, SetupScope},
 };
 use serde_json::Value;
@@ -254,19 +254,19 @@ async fn all_services_are_set_up_together() {
     let key = || stack.key.clone();
     let layer = stack
         .empty_layer()
-        .service("my-api", Service::bearer(stack.target(), key()))
+        .service("my-api", Api::bearer(stack.target(), key()))
         .unwrap()
         .service("9.own", Named(stack.target()))
         .unwrap()
-        .service("anthropic", Service::anthropic(key()))
+        .service("anthropic", Api::anthropic(key()))
         .unwrap()
-        .service("openai", Service::openai(key()))
+        .service("openai", Api::openai(key()))
         .unwrap()
-        .service("gemini", Service::gemini(key()))
+        .service("gemini", Api::gemini(key()))
         .unwrap()
-        .service("stripe", Service::stripe(key()))
+        .service("stripe", Api::stripe(key()))
         .unwrap()
-        .service("slack", Service::slack(key()))
+        .service("slack", Api::slack(key()))
         .unwrap();
     let setup = layer
         .handle()
@@ -324,7 +324,7 @@ async fn git_needs_nothing_but_the_set_up() {
     stack.upstream.accept(slot);
     let service = |web, key: &Credential| {
         let api = Target::new("https://api.github.com").unwrap();
-        Service::github_at(web, api, key.clone())
+        Api::github_at(web, api, key.clone())
     };
     let down = Target::dangerous_plaintext("http://localhost:1").unwrap();
     let layer = stack

@@ -1,11 +1,11 @@
-use sallygate::{Service, Target};
+use sallygate::{Api, Target};
 
-use super::{Api, BEARER};
+use super::{BEARER, Called};
 use crate::support::{Slot, Stack};
 
 #[tokio::test]
 async fn the_key_stands_in_authorization_wherever_the_token_was() {
-    let api = Api::new(Slot::Bearer, Service::slack).await;
+    let api = Called::new(Slot::Bearer, Api::slack).await;
     api.takes_the_token_in("/auth.test", &[BEARER]).await;
     api.takes_the_token_in("/auth.test?token=TOKEN", &[]).await;
     let path = "/conversations.list?limit=2&token=TOKEN&cursor=a";
@@ -21,7 +21,7 @@ async fn the_key_stands_in_authorization_wherever_the_token_was() {
 
 #[tokio::test]
 async fn only_methods_that_keep_the_token_where_it_is_pass() {
-    let api = Api::new(Slot::Bearer, Service::slack).await;
+    let api = Called::new(Slot::Bearer, Api::slack).await;
     for path in [
         "/auth.revoke",
         "/Auth.Revoke",
@@ -52,7 +52,7 @@ async fn methods_are_below_the_base_path() {
     let stack = Stack::new().await;
     let target = format!("http://{}/api", stack.upstream.addr);
     let target = Target::dangerous_plaintext(&target).unwrap();
-    let service = Service::slack(stack.key.clone()).with_target(target);
+    let service = Api::slack(stack.key.clone()).with_target(target);
     let front = stack
         .serve(stack.layer_with("api", service).into_service())
         .await;

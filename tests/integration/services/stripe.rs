@@ -1,11 +1,11 @@
-use sallygate::Service;
+use sallygate::Api;
 
-use super::{Api, BEARER, basic};
+use super::{BEARER, Called, basic};
 use crate::support::Slot;
 
 #[tokio::test]
 async fn the_key_stands_in_authorization_wherever_the_token_was() {
-    let api = Api::new(Slot::Bearer, Service::stripe).await;
+    let api = Called::new(Slot::Bearer, Api::stripe).await;
     api.takes_the_token_in("/v1/charges", &[BEARER]).await;
     let good = basic(&format!("{}:", api.token));
     api.passes("GET", "/v1/charges?limit=3", &[("authorization", &good)])
@@ -29,7 +29,7 @@ async fn the_key_stands_in_authorization_wherever_the_token_was() {
 
 #[tokio::test]
 async fn only_its_own_paths_and_methods_pass() {
-    let api = Api::new(Slot::Bearer, Service::stripe).await;
+    let api = Called::new(Slot::Bearer, Api::stripe).await;
     for path in [
         "/v1/ephemeral_keys",
         "/v1/ephemeral_keys/ephkey_1",
@@ -57,7 +57,7 @@ async fn only_its_own_paths_and_methods_pass() {
 
 #[tokio::test]
 async fn what_its_clients_send_passes() {
-    let api = Api::new(Slot::Bearer, Service::stripe).await;
+    let api = Called::new(Slot::Bearer, Api::stripe).await;
     let fields = [
         BEARER,
         ("stripe-version", "2025-01-01.acacia"),

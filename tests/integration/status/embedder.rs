@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use http::{Method, Request, Response, request::Parts};
 use sallygate::{
-    Body, Context, Outcome, Service, ServiceConfig, Target, TransformError, async_trait, extract,
+    Api, Body, Context, Outcome, ServiceConfig, Target, TransformError, async_trait, extract,
     proxy::{Code, Reason},
 };
 
@@ -129,7 +129,7 @@ async fn a_transform_that_fails_chooses_its_status_and_its_cause_stays_here() {
     ];
     for (failure, row) in rows {
         let secret = stack.secret_key.clone();
-        let config = Service::from_fn(stack.target(), move |_, _| {
+        let config = Api::from_fn(stack.target(), move |_, _| {
             Err(failure().because(format!("{secret} was refused")))
         });
         let service = stack.layer_with("svc", config).into_service();
@@ -151,7 +151,7 @@ async fn a_transform_that_fails_chooses_its_status_and_its_cause_stays_here() {
 #[tokio::test]
 async fn a_transform_may_answer_by_itself() {
     let stack = Stack::new().await;
-    let config = Service::from_fn(stack.target(), |request, ctx| {
+    let config = Api::from_fn(stack.target(), |request, ctx| {
         let body = format!(
             "{} {} of {}",
             request.method(),
@@ -185,7 +185,7 @@ async fn a_transform_that_leaves_its_targets_sends_nothing() {
     let elsewhere = stack.other.addr;
     let through = |uri: String| {
         let key = stack.key.clone();
-        let config = Service::from_fn(stack.target(), move |mut request, ctx| {
+        let config = Api::from_fn(stack.target(), move |mut request, ctx| {
             request
                 .headers_mut()
                 .insert("authorization", key.bearer(ctx)?);
@@ -230,7 +230,7 @@ async fn a_hostile_transform_frames_nothing_and_duplicates_nothing() {
     let stack = Stack::new().await;
     let token = stack.token();
     let key = stack.key.clone();
-    let config = Service::from_fn(stack.target(), move |mut request, ctx| {
+    let config = Api::from_fn(stack.target(), move |mut request, ctx| {
         let headers = request.headers_mut();
         for (name, value) in [
             ("host", "evil.test"),
@@ -291,7 +291,7 @@ async fn a_hostile_transform_frames_nothing_and_duplicates_nothing() {
 async fn a_transform_cannot_make_a_tunnel_or_a_mirror() {
     let stack = Stack::new().await;
     for method in [Method::CONNECT, Method::TRACE] {
-        let config = Service::from_fn(stack.target(), move |mut request, _| {
+        let config = Api::from_fn(stack.target(), move |mut request, _| {
             *request.method_mut() = method.clone();
             Ok(request.into())
         });

@@ -1,7 +1,7 @@
 use http::Version;
 use sallygate::{
-    Body, Policy,
-    proxy::{Code, Limits, Reason},
+    Body, Limits, Policy,
+    proxy::{Code, Reason},
     upstream::PathProblem,
 };
 
@@ -144,7 +144,7 @@ async fn requests_that_are_too_large() {
         .header_bytes(1_000)
         .header_fields(5)
         .uri_bytes(30);
-    let layer = || stack.layer().limits(small).unwrap();
+    let layer = || stack.layer().limits(small);
     let announced = |length: &str| {
         with(
             request("POST", "/proxy/svc/a", &token),
@@ -219,7 +219,9 @@ async fn requests_that_are_too_large() {
 async fn a_service_may_take_less_than_the_proxy() {
     let stack = Stack::new().await;
     let token = stack.token();
-    let config = stack.svc().with_policy(Policy::new().body_bytes(4));
+    let config = stack
+        .svc()
+        .with_policy(Policy::new().limits(Limits::new().body_bytes(4)));
     let layer = stack
         .layer_with("small", config)
         .service("svc", stack.svc())

@@ -1,6 +1,6 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderName;
-use sallygate::{Policy, Service, service::Place};
+use sallygate::{Api, Policy, service::Place};
 
 use crate::support::{Answer, Stack};
 
@@ -14,7 +14,7 @@ fn seen(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
 #[tokio::test]
 async fn without_a_token_services_cannot_be_told_from_nothing() {
     let stack = Stack::new().await;
-    let git = Service::basic(stack.target(), "x", stack.key.clone())
+    let git = Api::basic(stack.target(), "x", stack.key.clone())
         .unwrap()
         .with_policy(
             Policy::new()
@@ -22,8 +22,8 @@ async fn without_a_token_services_cannot_be_told_from_nothing() {
                 .unwrap()
                 .methods([http::Method::GET]),
         );
-    let query = Service::query(stack.target(), "key", stack.key.clone()).unwrap();
-    let header = Service::header(
+    let query = Api::query(stack.target(), "key", stack.key.clone()).unwrap();
+    let header = Api::header(
         stack.target(),
         HeaderName::from_static("x-api-key"),
         stack.key.clone(),

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::Response;
 use sallygate::{
-    Body, Client, Credential, Service, Target,
+    Api, Body, Client, Credential, Target,
     proxy::{Code, Reason},
     upstream::UpstreamError,
 };
@@ -38,7 +38,7 @@ async fn fails(stack: &Stack, target: &str, client: Client, row: &Row, kind: Ups
     let target = Target::new(target)
         .or_else(|_| Target::dangerous_plaintext(target))
         .unwrap();
-    let service = Service::bearer(target, stack.key.clone());
+    let service = Api::bearer(target, stack.key.clone());
     let layer = stack.layer_with("svc", service).client(client);
     let answer = stack
         .call(
@@ -172,7 +172,7 @@ async fn plaintext_to_a_port_with_tls() {
     .await;
     secure.accept(Slot::Bearer.show(&stack.secret_key));
     let target = Target::dangerous_plaintext(&format!("http://{}", secure.addr)).unwrap();
-    let layer = stack.layer_with("svc", Service::bearer(target, stack.key.clone()));
+    let layer = stack.layer_with("svc", Api::bearer(target, stack.key.clone()));
     let answer = stack
         .call(
             layer.into_service(),
@@ -226,7 +226,7 @@ async fn a_certificate_that_does_not_verify_is_never_accepted() {
     .await;
     assert!(right.requests.lock().unwrap().is_empty() && wrong.requests.lock().unwrap().is_empty());
 
-    let service = Service::bearer(Target::new(&url(&right)).unwrap(), stack.key.clone());
+    let service = Api::bearer(Target::new(&url(&right)).unwrap(), stack.key.clone());
     let layer = stack
         .layer_with("svc", service)
         .client(trusting(&authority));
@@ -251,7 +251,7 @@ async fn a_proxy_that_is_its_own_upstream_stops_at_once() {
     let inner = stack.watched(stack.issuer.issue("inner").sign().unwrap());
     let own = Target::dangerous_plaintext(&format!("http://{}/proxy/me", front.addr)).unwrap();
     handle
-        .set_service("me", Service::bearer(own, Credential::new(inner).unwrap()))
+        .set_service("me", Api::bearer(own, Credential::new(inner).unwrap()))
         .unwrap();
     let answer = front.get("/proxy/me/a", &stack.token()).send().await;
     assert_eq!((answer.status, answer.code().as_str()), (508, "PROXY_LOOP"));

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sallygate::{Policy, proxy::Limits};
+use sallygate::{Limits, Policy};
 
 use crate::support::{Reply, Stack, Upstream};
 
@@ -121,11 +121,13 @@ async fn a_body_over_the_limit_is_cut_off_and_the_upstream_request_with_it() {
     ] {
         let stack = Stack::new().await;
         let layer = if by_service {
-            let config = stack.svc().with_policy(Policy::new().body_bytes(10));
+            let config = stack
+                .svc()
+                .with_policy(Policy::new().limits(Limits::new().body_bytes(10)));
             stack.layer_with("svc", config)
         } else {
             let limits = Limits::new().body_bytes(10);
-            stack.layer().limits(limits).unwrap()
+            stack.layer().limits(limits)
         };
         let front = stack.serve(layer.into_service()).await;
         let request = front

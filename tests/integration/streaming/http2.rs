@@ -7,7 +7,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use sallygate::{Body, Client, Service, Target};
+use sallygate::{Api, Body, Client, Target};
 use tokio::{net::TcpStream, sync::Semaphore};
 
 use crate::support::{Answer, Authority, Front, Secure, Slot, Stack};
@@ -53,7 +53,7 @@ where
     let target = Target::new(&format!("https://{}/v1", secure.addr)).unwrap();
     let client = Client::new().add_root_certificates(&authority.pem).unwrap();
     let layer = stack
-        .layer_with("svc", Service::bearer(target, stack.key.clone()))
+        .layer_with("svc", Api::bearer(target, stack.key.clone()))
         .client(client);
     let front = stack.serve(layer.into_service()).await;
     (stack, secure, front)

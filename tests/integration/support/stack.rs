@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::HeaderName;
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
-use sallygate::{Body, Client, Credential, Issuer, JwtVerifier, ProxyLayer, Service, Target};
+use sallygate::{Api, Body, Client, Credential, Issuer, JwtVerifier, ProxyLayer, Target};
 use tower::{BoxError, ServiceExt};
 
 use super::{Answer, Front, Oracle, Recorded, Reply, Secure, Slot, Upstream, oracle::random};
@@ -81,8 +81,8 @@ impl Stack {
     }
 
     /// `svc` as it usually is.
-    pub(crate) fn svc(&self) -> Service {
-        Service::bearer(self.target(), self.key.clone())
+    pub(crate) fn svc(&self) -> Api {
+        Api::bearer(self.target(), self.key.clone())
     }
 
     /// The proxy at `/proxy` with both services.
@@ -98,7 +98,7 @@ impl Stack {
     ) -> ProxyLayer {
         let target = Target::dangerous_plaintext(&format!("http://{}", self.other.addr)).unwrap();
         let header = HeaderName::from_static("x-other-key");
-        let other = Service::header(target, header, self.other_key.clone()).unwrap();
+        let other = Api::header(target, header, self.other_key.clone()).unwrap();
         self.empty_layer()
             .service(name, config)
             .unwrap()

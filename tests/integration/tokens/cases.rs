@@ -1,4 +1,4 @@
-use sallygate::proxy::Limits;
+use sallygate::Limits;
 use serde::Deserialize;
 
 use crate::support::{Answer, Front, Stack};
@@ -200,10 +200,7 @@ async fn reshaped_tokens_are_refused() {
 #[tokio::test]
 async fn a_token_of_a_megabyte_is_refused_and_one_just_under_the_limit_is_not() {
     let stack = Stack::new().await;
-    let layer = stack
-        .layer()
-        .limits(Limits::new().header_bytes(4 << 20))
-        .unwrap();
+    let layer = stack.layer().limits(Limits::new().header_bytes(4 << 20));
     layer
         .handle()
         .set_verifier(stack.verifier().issuer("me").audience("proxy"));

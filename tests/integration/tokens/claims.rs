@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sallygate::{ConfigError, Outcome, Service, TransformError};
+use sallygate::{Api, ConfigError, Outcome, TransformError};
 use serde::{Deserialize, Serialize};
 
 use crate::support::Stack;
@@ -15,7 +15,7 @@ struct Tenant {
 async fn claims_of_the_embedders_own_reach_the_service_typed() {
     let stack = Stack::new().await;
     let key = stack.key.clone();
-    let config = Service::from_fn(stack.target(), move |mut request, ctx| {
+    let config = Api::from_fn(stack.target(), move |mut request, ctx| {
         let tenant = ctx
             .claims()
             .get::<Tenant>()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sallygate::{Policy, Revocations, Service};
+use sallygate::{Api, Limits, Policy, Revocations};
 
 use crate::{
     support::{Answer, Front, PATIENCE, Stack, Upstream, Wire},
@@ -202,7 +202,7 @@ async fn a_socket_is_closed_when_its_token_is_revoked_and_others_stay_open() {
     let stack = Stack::new().await;
     let clock = stack.clock.clone();
     let revocations = Revocations::new().clock(move || clock.now());
-    let service = Service::bearer(server.target(), stack.key.clone());
+    let service = Api::bearer(server.target(), stack.key.clone());
     let layer = stack.layer_with("ws", service).revocations(&revocations);
     let front = stack.serve(layer.into_service()).await;
     let mut sockets = Vec::new();
@@ -266,7 +266,7 @@ async fn a_stream_ends_soon_after_its_token_has_expired() {
 
 #[tokio::test]
 async fn a_policy_lets_answers_outlive_their_token_but_not_their_revocation() {
-    let scene = Scene::new(Policy::new().expiry_grace(MINUTES)).await;
+    let scene = Scene::new(Policy::new().limits(Limits::new().expiry_grace(MINUTES))).await;
     let token = scene.token("box-1", "run-1", "id-1");
     let mut stream = scene.open(&token).await;
     scene.stack.clock.advance(2 * MINUTES.as_secs() - 1);

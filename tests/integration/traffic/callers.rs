@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use sallygate::{Policy, proxy::Limits};
+use sallygate::{Limits, Policy};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
@@ -60,7 +60,7 @@ async fn play(name: &'static str, terms: Terms, rest: &str, expected: (u16, &str
 #[tokio::test]
 async fn a_request_body_that_stops_is_given_up() {
     let terms = Terms {
-        policy: Policy::new().idle_timeout(SHORT),
+        policy: Policy::new().limits(Limits::new().idle_timeout(SHORT)),
         ..Terms::default()
     };
     let expected = (408, "PROXY_REQUEST_TIMEOUT");
@@ -87,7 +87,7 @@ async fn a_request_body_that_breaks_off_is_refused() {
 #[tokio::test]
 async fn a_request_body_that_grows_over_the_limit_is_refused() {
     let terms = Terms {
-        policy: Policy::new().body_bytes(10),
+        policy: Policy::new().limits(Limits::new().body_bytes(10)),
         ..Terms::default()
     };
     let expected = (413, "PROXY_BODY_TOO_LARGE");
@@ -99,9 +99,11 @@ async fn a_request_body_that_grows_over_the_limit_is_refused() {
 #[tokio::test]
 async fn a_slow_upload_is_not_idle() {
     let terms = Terms {
-        policy: Policy::new()
-            .idle_timeout(5 * PACE)
-            .response_timeout(5 * PACE),
+        policy: Policy::new().limits(
+            Limits::new()
+                .idle_timeout(5 * PACE)
+                .response_timeout(5 * PACE),
+        ),
         ..Terms::default()
     };
     let scene = Scene::with(terms, fault(read_on)).await;
@@ -224,7 +226,7 @@ async fn a_caller_that_never_reads_loses_its_answer_and_its_place() {
         Some(peer)
     };
     let terms = Terms {
-        policy: Policy::new().unread_timeout(SHORT).concurrent(ONE),
+        policy: Policy::new().limits(Limits::new().unread_timeout(SHORT).concurrent(ONE)),
         ..Terms::default()
     };
     let scene = Scene::with(terms, fault(act)).await;

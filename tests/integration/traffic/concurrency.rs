@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc};
 
-use sallygate::{Policy, proxy::Limits};
+use sallygate::{Limits, Policy};
 use tokio::sync::Semaphore;
 
 use super::{
@@ -134,7 +134,7 @@ async fn a_sandbox_has_so_many_places() {
 #[tokio::test]
 async fn a_service_has_so_many_places() {
     let terms = Terms {
-        policy: Policy::new().concurrent(TWO),
+        policy: Policy::new().limits(Limits::new().concurrent(TWO)),
         ..Terms::default()
     };
     let name = "the service has too many requests under way";
@@ -146,7 +146,7 @@ async fn a_service_has_so_many_places() {
 #[tokio::test]
 async fn no_fault_keeps_a_place() {
     let terms = Terms {
-        policy: Policy::new().concurrent(TWO).idle_timeout(SHORT),
+        policy: Policy::new().limits(Limits::new().concurrent(TWO).idle_timeout(SHORT)),
         limits: Limits::new().concurrent_per_sandbox(TWO),
         ..Terms::default()
     };

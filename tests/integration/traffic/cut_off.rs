@@ -1,6 +1,6 @@
 //! Connections that end where they should not, and answers that do not add up.
 
-use sallygate::Policy;
+use sallygate::{Limits, Policy};
 
 use super::{
     faulty::{Peer, fault, settle},
@@ -111,7 +111,7 @@ async fn a_body_that_stops_ends_after_the_idle_time_out() {
         None
     });
     let terms = Terms {
-        policy: Policy::new().idle_timeout(SHORT),
+        policy: Policy::new().limits(Limits::new().idle_timeout(SHORT)),
         ..Terms::default()
     };
     let scene = Scene::with(terms, stopping).await;
@@ -133,7 +133,7 @@ async fn a_body_that_comes_slowly_is_not_idle() {
         Some(peer)
     });
     let terms = Terms {
-        policy: Policy::new().idle_timeout(5 * PACE),
+        policy: Policy::new().limits(Limits::new().idle_timeout(5 * PACE)),
         ..Terms::default()
     };
     let scene = Scene::with(terms, slowly).await;
@@ -148,7 +148,7 @@ async fn a_body_that_comes_slowly_is_not_idle() {
 #[tokio::test]
 async fn an_answer_over_the_limit_of_its_service() {
     let terms = || Terms {
-        policy: Policy::new().response_bytes(10),
+        policy: Policy::new().limits(Limits::new().response_bytes(10)),
         ..Terms::default()
     };
     let of_length = |length: usize| {

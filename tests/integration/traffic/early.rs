@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::StatusCode;
 use http_body_util::BodyExt;
-use sallygate::{Body, Policy};
+use sallygate::{Body, Limits, Policy};
 use tokio::time::Instant;
 
 use super::{
@@ -89,7 +89,7 @@ async fn an_early_answer_reaches_a_caller_over_http2() {
 #[tokio::test]
 async fn a_refusal_reaches_a_caller_that_sends_everything_first() {
     let terms = Terms {
-        policy: Policy::new().body_bytes(1 << 20),
+        policy: Policy::new().limits(Limits::new().body_bytes(1 << 20)),
         ..Terms::default()
     };
     let scene = Scene::with(terms, fault(async |_| None)).await;

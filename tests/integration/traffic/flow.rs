@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::Response;
 use http_body_util::BodyExt;
-use sallygate::{Body, Client, Service, Target};
+use sallygate::{Api, Body, Client, Target};
 use tokio::sync::Semaphore;
 
 use super::{
@@ -80,7 +80,7 @@ impl Pair {
         let upstream = upstream.await;
         let target = Target::new(&format!("https://{}", upstream.addr)).unwrap();
         let layer = stack
-            .layer_with("svc", Service::bearer(target, stack.key.clone()))
+            .layer_with("svc", Api::bearer(target, stack.key.clone()))
             .client(Client::new().add_root_certificates(&authority.pem).unwrap());
         Self {
             front: stack.serve(layer.into_service()).await,

@@ -17,7 +17,7 @@ use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
-use sallygate::{Client, ProxyLayer, Service, Target};
+use sallygate::{Api, Client, ProxyLayer, Target};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use tokio_rustls::TlsAcceptor;
@@ -122,7 +122,7 @@ fn layer(stack: &Stack, way: Way, echo: &str, down: SocketAddr, client: Client) 
             .unwrap()
             .http2_prior_knowledge(),
     };
-    let service = |url: String| Service::bearer(target(url), stack.key.clone());
+    let service = |url: String| Api::bearer(target(url), stack.key.clone());
     let down = format!("http://{down}");
     let clock = stack.clock.clone();
     let layer = match way {

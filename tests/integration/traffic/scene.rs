@@ -5,10 +5,7 @@ use std::{
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use sallygate::{
-    Body, Client, Policy, ProxyLayer, Service, Target,
-    proxy::{Limits, Rejection},
-};
+use sallygate::{Api, Body, Client, Limits, Policy, ProxyLayer, Target, proxy::Rejection};
 use tokio::runtime::Handle;
 use tower::ServiceExt;
 
@@ -83,11 +80,10 @@ impl Scene {
         let target = terms
             .target
             .unwrap_or_else(|| Target::dangerous_plaintext(&target).unwrap());
-        let service = Service::bearer(target, stack.key.clone()).with_policy(terms.policy);
+        let service = Api::bearer(target, stack.key.clone()).with_policy(terms.policy);
         let layer = stack
             .layer_with("svc", service)
             .limits(terms.limits)
-            .unwrap()
             .client(terms.client);
         Self::of(stack, faulty, layer).await
     }

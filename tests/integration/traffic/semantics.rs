@@ -4,7 +4,7 @@ use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};
 use http::Method;
-use sallygate::{Body, Policy};
+use sallygate::{Body, Limits, Policy};
 
 use super::caller::{Caller, request};
 use crate::support::{PATIENCE, Recorded, Reply, Stack, within};
@@ -299,8 +299,12 @@ async fn header_sets_pass_from_the_smallest_to_the_largest() {
 #[tokio::test]
 async fn a_service_may_take_fewer_and_smaller_headers_than_the_proxy() {
     let stack = Stack::new().await;
-    let fewer = stack.svc().with_policy(Policy::new().header_fields(10));
-    let smaller = stack.svc().with_policy(Policy::new().header_bytes(2000));
+    let fewer = stack
+        .svc()
+        .with_policy(Policy::new().limits(Limits::new().header_fields(10)));
+    let smaller = stack
+        .svc()
+        .with_policy(Policy::new().limits(Limits::new().header_bytes(2000)));
     let layer = stack
         .layer_with("fewer", fewer)
         .service("smaller", smaller)

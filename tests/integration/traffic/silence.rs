@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sallygate::{Client, Policy, Service, Target};
+use sallygate::{Api, Client, Limits, Policy, Target};
 use tokio::{net::TcpStream, time::Instant};
 
 use super::{
@@ -74,8 +74,8 @@ async fn a_service_has_its_own_time_out_for_connections() {
     let stack = Stack::new().await;
     let service = |timeout| {
         let target = Target::new(&format!("https://{address}")).unwrap();
-        let policy = Policy::new().connect_timeout(timeout);
-        Service::bearer(target, stack.key.clone()).with_policy(policy)
+        let policy = Policy::new().limits(Limits::new().connect_timeout(timeout));
+        Api::bearer(target, stack.key.clone()).with_policy(policy)
     };
     let layer = stack
         .layer_with("short", service(SHORT))

@@ -13,7 +13,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
-use sallygate::{Body, Client, Service, Target};
+use sallygate::{Api, Body, Client, Target};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -74,7 +74,7 @@ async fn http2_in_and_out_with_and_without_tls_and_trailers_both_ways() {
                 .http2_prior_knowledge(),
         };
         let trusting = Client::new().add_root_certificates(&authority.pem).unwrap();
-        let service = Service::bearer(target, stack.key.clone());
+        let service = Api::bearer(target, stack.key.clone());
         let layer = stack.layer_with("svc", service).client(trusting);
         let tls = tls_in.then(|| authority.server("127.0.0.1", &["h2", "http/1.1"]));
         let front = Server::start(tls, layer.into_service()).await;
@@ -131,7 +131,7 @@ async fn over_tls(
 #[tokio::test]
 async fn prior_knowledge_that_is_wrong_is_an_upstream_error() {
     let stack = Stack::new().await;
-    let service = Service::bearer(stack.target().http2_prior_knowledge(), stack.key.clone());
+    let service = Api::bearer(stack.target().http2_prior_knowledge(), stack.key.clone());
     let front = stack.serve(stack.layer_with("svc", service).into_service());
     let front = front.await;
     let token = stack.token();

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use sallygate::{Policy, Service, proxy::Limits};
+use sallygate::{Api, Limits, Policy};
 use socket2::SockRef;
 use tokio::{
     io::AsyncWriteExt,
@@ -19,7 +19,7 @@ use crate::support::{Stack, within};
 async fn the_end_of_the_token_closes_it() {
     let mut server = Server::switching("").await;
     let stack = Stack::new().await;
-    let service = Service::bearer(server.target(), stack.key.clone());
+    let service = Api::bearer(server.target(), stack.key.clone());
     let layer = stack.layer_with("ws", service);
     let front = stack.serve(layer.into_service()).await;
     let draft = stack
@@ -42,7 +42,7 @@ async fn the_end_of_the_token_closes_it() {
 async fn a_shutdown_closes_it_and_says_so_where_it_does_not_cut_a_frame_in_two() {
     let mut server = Server::switching("").await;
     let stack = Stack::new().await;
-    let service = Service::bearer(server.target(), stack.key.clone());
+    let service = Api::bearer(server.target(), stack.key.clone());
     let layer = stack.layer_with("ws", service);
     let front = stack.serve(layer.clone().into_service()).await;
     let token = stack.token();
@@ -71,7 +71,7 @@ async fn a_shutdown_closes_it_and_says_so_where_it_does_not_cut_a_frame_in_two()
 
 #[tokio::test]
 async fn one_on_which_nothing_moves_is_closed_after_the_idle_time() {
-    let policy = Policy::new().idle_timeout(Duration::from_secs(1));
+    let policy = Policy::new().limits(Limits::new().idle_timeout(Duration::from_secs(1)));
     let mut scene = Scene::new(Server::switching("").await, policy).await;
     let (mut caller, mut upstream) = scene.open().await;
     let begun = tokio::time::Instant::now();
@@ -121,7 +121,7 @@ async fn an_upstream_that_is_reset_takes_the_caller_with_it() {
     let addr = listener.local_addr().unwrap();
     let stack = Stack::new().await;
     let target = sallygate::Target::dangerous_plaintext(&format!("http://{addr}")).unwrap();
-    let layer = stack.layer_with("ws", Service::bearer(target, stack.key.clone()));
+    let layer = stack.layer_with("ws", Api::bearer(target, stack.key.clone()));
     let front = stack.serve(layer.into_service()).await;
     let request = handshake(&stack.token(), "");
     let mut caller = TcpStream::connect(front.addr).await.unwrap();
@@ -155,7 +155,7 @@ async fn reopened(scene: &mut Scene) -> (TcpStream, Io) {
 
 #[tokio::test]
 async fn it_takes_its_place_among_the_requests_of_the_service_until_it_has_ended() {
-    let policy = Policy::new().concurrent(NonZeroUsize::MIN);
+    let policy = Policy::new().limits(Limits::new().concurrent(NonZeroUsize::MIN));
     let mut scene = Scene::new(Server::switching("").await, policy).await;
     let (mut caller, mut upstream) = scene.open().await;
     exchange(&mut caller, &mut upstream).await;
@@ -183,13 +183,9 @@ async fn it_takes_its_place_among_the_requests_of_the_service_until_it_has_ended
 async fn it_takes_its_place_among_the_requests_of_its_sandbox() {
     let server = Server::switching("").await;
     let mut scene = Scene::new(server, Policy::new()).await;
-    let service = Service::bearer(scene.server.target(), scene.stack.key.clone());
+    let service = Api::bearer(scene.server.target(), scene.stack.key.clone());
     let limits = Limits::new().concurrent_per_sandbox(NonZeroUsize::MIN);
-    let layer = scene
-        .stack
-        .layer_with("ws", service)
-        .limits(limits)
-        .unwrap();
+    let layer = scene.stack.layer_with("ws", service).limits(limits);
     scene.front = scene.stack.serve(layer.into_service()).await;
     let (mut caller, mut upstream) = scene.open().await;
     let busy = scene.front.get("/proxy/other/a", &scene.token).send().await;

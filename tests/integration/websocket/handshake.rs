@@ -2,7 +2,7 @@ use std::io;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::header::{CONNECTION, UPGRADE};
-use sallygate::{Body, Policy, Service, Target};
+use sallygate::{Api, Body, Policy, Target};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
@@ -65,7 +65,7 @@ async fn nobody_hears_of_the_other_before_the_upstream_has_switched() {
     let addr = listener.local_addr().unwrap();
     let stack = Stack::new().await;
     let target = Target::dangerous_plaintext(&format!("http://{addr}")).unwrap();
-    let layer = stack.layer_with("ws", Service::bearer(target, stack.key.clone()));
+    let layer = stack.layer_with("ws", Api::bearer(target, stack.key.clone()));
     let front = stack.serve(layer.into_service()).await;
     let request = handshake(&stack.token(), "");
     let mut caller = TcpStream::connect(front.addr).await.unwrap();
@@ -147,7 +147,7 @@ async fn a_caller_without_a_good_handshake_is_told_so_and_nothing_is_asked_of_th
 
     let gone = Upstream::scripted(|_| Reply::Silence).await.addr;
     let target = Target::dangerous_plaintext(&format!("http://{gone}")).unwrap();
-    let service = Service::bearer(target, scene.stack.key.clone());
+    let service = Api::bearer(target, scene.stack.key.clone());
     let layer = scene.stack.layer_with("ws", service);
     let front = scene.stack.serve(layer.into_service()).await;
     let (head, _) = ask(front.addr, &handshake(&token, "")).await;

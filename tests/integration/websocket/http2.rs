@@ -12,7 +12,7 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
-use sallygate::{Place, Policy, Service, proxy::ProxyService};
+use sallygate::{Api, Place, Policy, proxy::ProxyService};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
@@ -85,13 +85,10 @@ async fn data(stream: &mut RecvStream, length: usize) -> Vec<u8> {
     read
 }
 
-async fn scene(change: impl FnOnce(Service) -> Service) -> (Scene, std::net::SocketAddr) {
+async fn scene(change: impl FnOnce(Api) -> Api) -> (Scene, std::net::SocketAddr) {
     let server = Server::switching("Sec-WebSocket-Protocol: v2\r\n").await;
     let scene = Scene::new(server, Policy::new()).await;
-    let service = change(Service::bearer(
-        scene.server.target(),
-        scene.stack.key.clone(),
-    ));
+    let service = change(Api::bearer(scene.server.target(), scene.stack.key.clone()));
     let layer = scene.stack.layer_with("ws", service);
     let (addr, _) = offering(layer.into_service()).await;
     (scene, addr)
@@ -205,7 +202,7 @@ async fn one_that_is_refused_is_answered_like_any_request() {
 async fn a_shutdown_closes_one_as_any_other_and_a_caller_that_resets_it_is_gone() {
     let server = Server::switching("").await;
     let mut scene = Scene::new(server, Policy::new()).await;
-    let service = Service::bearer(scene.server.target(), scene.stack.key.clone());
+    let service = Api::bearer(scene.server.target(), scene.stack.key.clone());
     let layer = scene.stack.layer_with("ws", service);
     let handle = layer.handle();
     let (addr, _) = offering(layer.into_service()).await;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sallygate::{Policy, Service, Target};
+use sallygate::{Api, Policy, Target};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -116,9 +116,9 @@ impl Scene {
         Self::with(server, |service| service.with_policy(policy)).await
     }
 
-    pub(crate) async fn with(server: Server, change: impl FnOnce(Service) -> Service) -> Self {
+    pub(crate) async fn with(server: Server, change: impl FnOnce(Api) -> Api) -> Self {
         let stack = Stack::new().await;
-        let service = change(Service::bearer(server.target(), stack.key.clone()));
+        let service = change(Api::bearer(server.target(), stack.key.clone()));
         let layer = stack.layer_with("ws", service);
         let front = stack.serve(layer.into_service()).await;
         let token = stack.token();

@@ -1,7 +1,7 @@
 //! Where the token stands in a handshake, and that it goes no further.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sallygate::{Credential, Place, Policy, Service};
+use sallygate::{Api, Credential, Place, Policy};
 
 use super::peer::{Scene, Server, ask, exchange, field, handshake_at};
 use crate::support::{Oracle, Slot};
@@ -96,7 +96,7 @@ async fn the_credential_is_put_among_the_subprotocols_in_place_of_what_the_calle
     let place = Place::subprotocol("openai-insecure-api-key.").unwrap();
     let key = listable(&scene.stack.oracle);
     let credential = Credential::new(&key).unwrap();
-    let service = Service::at(scene.server.target(), place.clone(), credential);
+    let service = Api::at(scene.server.target(), place.clone(), credential);
     let layer = scene.stack.layer_with("ws", service);
     let front = scene.stack.serve(layer.into_service()).await;
     let token = scene.token.clone();
@@ -130,7 +130,7 @@ async fn the_credential_is_put_among_the_subprotocols_in_place_of_what_the_calle
         exchange(&mut caller, &mut upstream).await;
     }
     // One that has no place in such a list.
-    let service = Service::at(scene.server.target(), place, scene.stack.key.clone());
+    let service = Api::at(scene.server.target(), place, scene.stack.key.clone());
     let broken = format!("{}/,", &key[..20]);
     scene.stack.key.rotate(broken).unwrap();
     let layer = scene.stack.layer_with("ws", service);
@@ -155,7 +155,7 @@ async fn an_upstream_that_echoes_the_credential_as_a_subprotocol_does_not_show_i
     let place = Place::subprotocol("key.").unwrap();
     let scene = Scene::new(server, Policy::new()).await;
     let credential = Credential::new(listable(&scene.stack.oracle)).unwrap();
-    let service = Service::at(scene.server.target(), place, credential);
+    let service = Api::at(scene.server.target(), place, credential);
     let layer = scene.stack.layer_with("ws", service);
     let front = scene.stack.serve(layer.into_service()).await;
     let fields = format!("Sec-WebSocket-Protocol: key.{}\r\n", scene.token);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sallygate::{Client, Policy, Service, Target};
+use sallygate::{Api, Client, Policy, Target};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -86,7 +86,7 @@ async fn over_tls_it_is_http_1_whatever_else_the_upstream_speaks() {
     let target = Target::new(&format!("https://{}", server.addr)).unwrap();
     let client = Client::new().add_root_certificates(&authority.pem).unwrap();
     let layer = stack
-        .layer_with("ws", Service::bearer(target, stack.key.clone()))
+        .layer_with("ws", Api::bearer(target, stack.key.clone()))
         .client(client);
     let front = stack.serve(layer.into_service()).await;
     let (answer, mut caller) = ask(front.addr, &handshake(&stack.token(), "")).await;
@@ -101,7 +101,7 @@ async fn over_tls_it_is_http_1_whatever_else_the_upstream_speaks() {
 
     // A certificate that nobody vouches for.
     let target = Target::new(&format!("https://{}", server.addr)).unwrap();
-    let layer = stack.layer_with("ws", Service::bearer(target, stack.key.clone()));
+    let layer = stack.layer_with("ws", Api::bearer(target, stack.key.clone()));
     let front = stack.serve(layer.into_service()).await;
     let (answer, _) = ask(front.addr, &handshake(&stack.token(), "")).await;
     assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
