@@ -6,7 +6,7 @@ use tower::BoxError;
 
 use crate::{
     Body, Credential,
-    proxy::Rejection,
+    rejection::Rejection,
     service::{
         Context, ErrorBody, Policy, SandboxSetup, SetupScope, Target, generic::generic_setup,
         policy,
@@ -75,7 +75,7 @@ pub trait ServiceConfig: Send + Sync + 'static {
     /// # Example
     ///
     /// ```
-    /// use sallygate::{proxy::Rejection, service::ErrorBody};
+    /// use sallygate::{door::Rejection, service::ErrorBody};
     ///
     /// fn error(rejection: &Rejection) -> Option<ErrorBody> {
     ///     let (message, code, id) = (rejection.message(), rejection.code(), rejection.request_id());

@@ -220,10 +220,14 @@ impl Context {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn into_used(self) -> Used {
-        self.used
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Shows what this request was given so far.
+    pub(crate) fn with_injected<T>(&self, see: impl FnOnce(&Used) -> T) -> T {
+        see(&self.used())
+    }
+
+    /// Gives what this request was given, once nothing more is injected.
+    pub(crate) fn take_injected(&self) -> Used {
+        std::mem::take(&mut *self.used())
     }
 }
 

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use crate::{
     Credential, Policy,
-    proxy::Rejection,
+    rejection::Rejection,
     service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, place::Kind},
 };
 

@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue, Request, header::AUTHORIZATION, request::Par
 
 use crate::{
     Body, ConfigError, Credential, Policy,
-    proxy::Rejection,
+    rejection::Rejection,
     service::{
         Context, ErrorBody, Limits, Outcome, PathPattern, Place, SandboxSetup, ServiceConfig,
         SetupScope, Target, TransformError, place::Kind,

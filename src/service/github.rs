@@ -2,7 +2,7 @@ use http::{HeaderValue, Method, header::AUTHORIZATION};
 
 use crate::{
     Credential, Policy,
-    proxy::Rejection,
+    rejection::Rejection,
     service::{Api, ErrorBody, PathPattern, Place, SandboxSetup, SetupScope, Target, place::Kind},
 };
 

@@ -1,13 +1,14 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, atomic::AtomicUsize},
+    sync::Arc,
 };
 
 use http::{HeaderValue, request::Parts};
 
 use crate::{
     ConfigError, extract,
+    limit::Permits,
     service::{Bounds, Limits, Place, Policy, ServiceConfig, ServiceName},
     upstream::headers,
 };
@@ -30,8 +31,7 @@ pub(crate) struct Entry {
     pub(crate) config: Arc<dyn ServiceConfig>,
     pub(crate) policy: Policy,
     pub(crate) bounds: Bounds,
-    /// Requests under way.
-    pub(crate) count: Arc<AtomicUsize>,
+    pub(crate) permits: Arc<Permits>,
 }
 
 impl Entry {
@@ -72,13 +72,13 @@ impl Registry {
         policy.redact_errors |= policy.places.iter().any(Place::is_in_uri);
         // Who is under way at the one before is under way at this one.
         let before = self.services.get(&name);
-        let count = before.map(|before| before.count.clone());
+        let permits = before.map(|before| before.permits.clone());
         let entry = Entry {
             name: name.clone(),
             config,
             bounds: Bounds::of_service(&self.limits, policy.own_limits()),
             policy,
-            count: count.unwrap_or_default(),
+            permits: permits.unwrap_or_default(),
         };
         self.services.insert(name, Arc::new(entry));
         self.index();

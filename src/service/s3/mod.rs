@@ -30,7 +30,7 @@ use self::{
 use crate::{
     Body, ConfigError, Context, Credential, Outcome, Place, Policy, ServiceConfig, Target,
     TransformError,
-    proxy::Rejection,
+    rejection::Rejection,
     service::{
         ErrorBody, SandboxSetup, SetupScope, concat,
         host_name::{self, HostName},

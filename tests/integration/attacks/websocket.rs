@@ -248,7 +248,7 @@ async fn over_http2_nothing_is_sent_ahead_of_the_101_and_other_tunnels_are_none(
         (Some("h2c"), "/proxy/ws/chat", &token, 405),
         (Some("websocket"), "/proxy/ws/chat", "x", 401),
         (Some("websocket"), "/proxy/none/chat", &token, 404),
-        (Some("websocket"), "/elsewhere", &token, 400),
+        (Some("websocket"), "/elsewhere", &token, 404),
     ] {
         let request = ask("CONNECT", protocol, path, bearer);
         let answer = sender.send_request(request).await.unwrap();

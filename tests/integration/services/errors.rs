@@ -3,7 +3,7 @@
 use http::Request;
 use sallygate::{
     Api, Body, Context, Credential, Limits, Outcome, Policy, ServiceConfig, Target, TransformError,
-    async_trait, proxy::Rejection, service::ErrorBody,
+    async_trait, door::Rejection, service::ErrorBody,
 };
 use serde_json::{Value, json};
 

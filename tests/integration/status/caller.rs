@@ -1,7 +1,7 @@
 use http::{Method, Request};
 use sallygate::{
     Body, Policy,
-    proxy::{Code, Reason},
+    door::{Code, Reason},
     token::TokenError,
 };
 
@@ -124,7 +124,7 @@ async fn what_a_service_excludes() {
     assert!(
         answer
             .extensions
-            .get::<sallygate::proxy::Rejection>()
+            .get::<sallygate::door::Rejection>()
             .is_none()
     );
 }

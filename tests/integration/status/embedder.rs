@@ -2,8 +2,9 @@ use std::borrow::Cow;
 
 use http::{Method, Request, Response, request::Parts};
 use sallygate::{
-    Api, Body, Context, Outcome, ServiceConfig, Target, TransformError, async_trait, extract,
-    proxy::{Code, Reason},
+    Api, Body, Context, Outcome, ServiceConfig, Target, TransformError, async_trait,
+    door::{Code, Reason},
+    extract,
 };
 
 use super::{FINAL, Row, assert_row, assert_serves, request};

@@ -1,7 +1,7 @@
 use http::Version;
 use sallygate::{
     Body, Limits, Policy,
-    proxy::{Code, Reason},
+    door::{Code, Reason},
     upstream::PathProblem,
 };
 
@@ -16,6 +16,7 @@ const HEADERS: Row = Row::new(
     "The request is malformed",
     &[FINAL, CLOSE],
 );
+const NOT_FOUND: Row = Row::new(404, Code::NotFound, "There is nothing here", &[FINAL]);
 const TOO_LARGE: Row = Row::new(
     413,
     Code::BodyTooLarge,
@@ -29,13 +30,16 @@ async fn a_path_that_is_none_of_ours_or_ambiguous() {
     let token = stack.token();
     for target in [
         "/",
-        "/proxy",
-        "/proxy/",
-        "/proxy//svc",
+        "/healthz",
+        "//x",
         "/proxies/svc",
-        "*",
+        "/elsewhere/../proxy/svc",
         "http://gate.test",
     ] {
+        let elsewhere = request("GET", target, &token);
+        rejects!(stack, stack.layer(), elsewhere, NOT_FOUND, Reason::NotFound);
+    }
+    for target in ["/proxy", "/proxy/", "/proxy//svc", "*"] {
         let unroutable = request("GET", target, &token);
         rejects!(
             stack,

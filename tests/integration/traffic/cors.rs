@@ -1,6 +1,6 @@
 //! Pages in browsers.
 
-use sallygate::proxy::Cors;
+use sallygate::door::Cors;
 
 use crate::support::{Answer, Front, Reply, Stack};
 

@@ -5,7 +5,7 @@ use std::{
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use sallygate::{Api, Body, Client, Limits, Policy, ProxyLayer, Target, proxy::Rejection};
+use sallygate::{Api, Body, Client, Limits, Policy, ProxyLayer, Target, door::Rejection};
 use tokio::runtime::Handle;
 use tower::ServiceExt;
 
