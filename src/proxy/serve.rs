@@ -53,6 +53,10 @@ pub(super) fn serve(
 }
 
 /// The order of the stages, which keeps the promises of docs/life-of-a-request.md. Each value is made from the one before.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "the future of an async fn holds each argument twice"
+)]
 fn respond(
     asked: Box<Asked>,
     scope: Scope,
