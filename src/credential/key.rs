@@ -1,11 +1,10 @@
 use std::{borrow::Cow, env, fmt, sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
-use http::{HeaderValue, Request};
 use zeroize::Zeroizing;
 
 use super::{Material, Source, SourceError, refresh::Refresher};
-use crate::{Body, ConfigError, Context, Place, TransformError, service::check_user};
+use crate::{ConfigError, Context, TransformError};
 
 /// The real key of an API. Clones are handles to the same key.
 ///
@@ -81,63 +80,6 @@ impl Credential {
             }
         }
         Ok(())
-    }
-
-    /// The key itself as a header value, for headers such as `x-api-key`.
-    ///
-    /// # Errors
-    ///
-    /// With status 503 when there is no key. A service names the credentials it uses in
-    /// [`ServiceConfig::credentials`](crate::ServiceConfig::credentials), so that they are there when `transform` is
-    /// called.
-    pub fn header(&self, ctx: &Context) -> Result<HeaderValue, TransformError> {
-        Ok(self.material(ctx)?.raw())
-    }
-
-    /// The header value `Bearer <key>`.
-    ///
-    /// # Errors
-    ///
-    /// As for [`header`](Self::header).
-    pub fn bearer(&self, ctx: &Context) -> Result<HeaderValue, TransformError> {
-        Ok(self.material(ctx)?.bearer())
-    }
-
-    /// The header value `Basic <user:key>` (RFC 7617).
-    ///
-    /// # Errors
-    ///
-    /// As for [`header`](Self::header), and when `user` holds a colon or a control character, or is not text that a
-    /// header takes.
-    pub fn basic(&self, ctx: &Context, user: &str) -> Result<HeaderValue, TransformError> {
-        check_user(user)?;
-        Ok(self.material(ctx)?.basic(user)?)
-    }
-
-    /// Puts the key into `place`, alone: a header or parameter of that name goes.
-    ///
-    /// # Errors
-    ///
-    /// As for [`header`](Self::header), and when the key cannot stand there: the request has no such path segment, or is
-    /// too long with it.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use sallygate::{Body, ConfigError, Context, Credential, Place, TransformError};
-    ///
-    /// fn inject(key: &Credential, ctx: &Context, request: &mut http::Request<Body>) -> Result<(), TransformError> {
-    ///     key.put(ctx, request, &Place::query("key")?)
-    /// }
-    /// ```
-    pub fn put(
-        &self,
-        ctx: &Context,
-        request: &mut Request<Body>,
-        place: &Place,
-    ) -> Result<(), TransformError> {
-        let material = self.material(ctx)?;
-        place.put(request, ctx, &material)
     }
 
     /// The key as it is now, remembered as used by this request.

@@ -1,6 +1,6 @@
 use http::{HeaderMap, Method, Request, Uri};
 
-use crate::{Body, Context, Credential, ServiceConfig, body::Recording};
+use crate::{Body, Context, Credential, Injection, body::Recording, service::Entry};
 
 /// A request as it was before `transform`: to be sent again, should the upstream refuse the key.
 pub(super) struct Spare {
@@ -15,11 +15,9 @@ const KEPT: usize = 64 * 1024;
 
 impl Spare {
     /// `None` where there is no other key to be had.
-    pub(super) fn of(
-        request: &mut Request<Body>,
-        service: &dyn ServiceConfig,
-    ) -> Option<Box<Self>> {
-        if !service.credentials().iter().any(Credential::may_renew) {
+    pub(super) fn of(request: &mut Request<Body>, entry: &Entry) -> Option<Box<Self>> {
+        let mut keys = entry.injections.iter().map(Injection::key);
+        if !keys.any(Credential::may_renew) {
             return None;
         }
         let (body, recording) = std::mem::take(request.body_mut()).recorded(KEPT);

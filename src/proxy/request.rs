@@ -8,7 +8,7 @@ use http::{
 use http_body::Body as HttpBody;
 
 use crate::{
-    Body, Policy, Target,
+    Body, Target,
     body::Watch,
     proxy::{
         Reason,
@@ -45,14 +45,9 @@ pub(super) fn extract(
 }
 
 /// Takes the token out of path and query, and out of the query what stands where the service puts its key.
-pub(super) fn remove_token(uri: &mut Uri, token: &str, policy: &Policy) -> Result<(), Reason> {
+pub(super) fn remove_token(uri: &mut Uri, token: &str, entry: &Entry) -> Result<(), Reason> {
     let shows = |text: &str| headers::shows(text.as_bytes(), token);
-    let injected = |parameter: &str| {
-        policy
-            .places
-            .iter()
-            .any(|place| place.is_parameter(parameter))
-    };
+    let injected = |parameter: &str| entry.takes_out(parameter);
     let goes = |parameter: &str| shows(parameter) || injected(parameter);
     let query_goes = uri
         .query()
@@ -82,7 +77,7 @@ pub(super) fn remove_token(uri: &mut Uri, token: &str, policy: &Policy) -> Resul
         .filter(|kept| !kept.is_empty())
         .map(|kept| kept.join("&"));
     // What is left may close up into another path, or into the token again.
-    check_path(&path, query.as_deref(), policy.encoded_slashes)?;
+    check_path(&path, query.as_deref(), entry.policy.encoded_slashes)?;
     if shows(&path) || query.as_deref().is_some_and(shows) {
         return Err(Reason::Path(PathProblem::Token));
     }

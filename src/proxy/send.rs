@@ -6,7 +6,7 @@ use http_body::Body as HttpBody;
 use tower::{BoxError, Service};
 
 use crate::{
-    Body, Context, Outcome, ServiceConfig, Target,
+    Body, Context, Injection, Outcome, ServiceConfig, Target,
     body::Watch,
     proxy::{
         Reason, answer, exchange::Exchange, passage::Passage, repeat::Spare, request,
@@ -67,13 +67,13 @@ impl Passage {
         outbound: &Outbound<'e>,
     ) -> Result<Sent<'e>, Reason> {
         let Outbound { entry, context, .. } = outbound;
-        for credential in entry.config.credentials() {
+        for credential in entry.injections.iter().map(Injection::key) {
             if !credential.is_ready(context.now()) {
                 let ready = Box::pin(credential.ready(context)).await;
                 ready.map_err(Reason::Credential)?;
             }
         }
-        let spare = Spare::of(&mut self.request, &*entry.config);
+        let spare = Spare::of(&mut self.request, entry);
         let watch = outbound.watch.as_deref();
         // Rare, and in a box: the future of every request would have to hold an answer beside all else.
         let again = {

@@ -97,7 +97,7 @@ impl Passage {
             let (mut parts, body) = mem::take(&mut self.request).into_parts();
             let websocket = WebSocket::asked_for(&mut parts)?;
             request::check_site(&parts, &token, websocket.is_some())?;
-            request::remove_token(&mut parts.uri, &token, &entry.policy)?;
+            request::remove_token(&mut parts.uri, &token, &entry)?;
             request::authorize(&parts, &entry, self.state.registry.bounds(), &self.gate)?;
             if websocket.is_some() {
                 websocket::remove_from_subprotocols(&mut parts.headers, &token);
@@ -119,8 +119,7 @@ impl Passage {
                 host: split.host,
                 extensions: parts.extensions,
             };
-            let name = entry.name.clone();
-            let context = Context::new(claims, name, self.request_id, now, caller);
+            let context = Context::new(claims, entry.clone(), self.request_id, now, caller);
             Outbound {
                 entry: &entry,
                 exchange: &exchange,

@@ -4,7 +4,7 @@ use serde_json::json;
 use crate::{
     Credential, Policy,
     proxy::Rejection,
-    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, place::Kind},
+    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target},
 };
 
 impl Api {
@@ -32,7 +32,7 @@ impl Api {
     /// ```
     #[must_use]
     pub fn anthropic(key: Credential) -> Self {
-        let place = Place::of(Kind::Header(HeaderName::from_static("x-api-key")));
+        let place = Place::header(HeaderName::from_static("x-api-key"));
         let policy = Policy::known(
             [Method::GET, Method::HEAD, Method::POST, Method::DELETE],
             &["/v1/**"],

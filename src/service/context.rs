@@ -13,9 +13,9 @@ use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, Request, Uri};
 
 use crate::{
-    Body, Credential, TransformError,
+    Body, Credential, Injection, TransformError,
     credential::Material,
-    service::{ServiceName, Target, target::concat},
+    service::{Entry, ServiceName, Target, target::concat},
     token::{Claims, Verified},
 };
 
@@ -24,7 +24,7 @@ use crate::{
 /// It exists only for a verified token, and a credential can be used only with it.
 pub struct Context {
     claims: Verified<Arc<Claims>>,
-    service: ServiceName,
+    entry: Arc<Entry>,
     request_id: RequestId,
     now: SystemTime,
     caller: Caller,
@@ -59,14 +59,14 @@ struct Use {
 impl Context {
     pub(crate) fn new(
         claims: Verified<Arc<Claims>>,
-        service: ServiceName,
+        entry: Arc<Entry>,
         request_id: RequestId,
         now: SystemTime,
         caller: Caller,
     ) -> Self {
         Self {
             claims,
-            service,
+            entry,
             request_id,
             now,
             caller,
@@ -83,7 +83,7 @@ impl Context {
     /// The name under which the service was called.
     #[must_use]
     pub fn service(&self) -> &ServiceName {
-        &self.service
+        &self.entry.name
     }
 
     /// The id of this request, also found in error bodies and logs.
@@ -159,6 +159,11 @@ impl Context {
     /// What stands before the caller's path in the URI that goes out.
     pub(crate) fn base_of<'u>(&self, uri: &'u Uri) -> &'u str {
         uri.path().strip_suffix(self.path()).unwrap_or_default()
+    }
+
+    /// What the service says that it puts in.
+    pub(super) fn injections(&self) -> &[Injection] {
+        &self.entry.injections
     }
 
     pub(crate) fn remember(&self, renewable: Option<Credential>, material: Arc<Material>) {
@@ -261,7 +266,7 @@ impl Used {
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
-            .field("service", &self.service)
+            .field("service", &self.entry.name)
             .field("request_id", &self.request_id)
             .finish_non_exhaustive()
     }

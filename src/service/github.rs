@@ -3,7 +3,10 @@ use http::{HeaderValue, Method, header::AUTHORIZATION};
 use crate::{
     Credential, Policy,
     proxy::Rejection,
-    service::{Api, ErrorBody, PathPattern, Place, SandboxSetup, SetupScope, Target, place::Kind},
+    service::{
+        Api, ErrorBody, Injection, PathPattern, Place, SandboxSetup, SetupScope, Target,
+        place::Kind,
+    },
 };
 
 /// What git asks for over HTTP, with or without `.git` (gitprotocol-http(5)).
@@ -66,14 +69,14 @@ impl Api {
     /// GitHub Enterprise Server has GraphQL beside REST, not below it.
     ///
     /// ```
-    /// use sallygate::{Credential, Place, Api, Target};
+    /// use sallygate::{Api, Credential, Injection, Target};
     ///
     /// let key = Credential::new("ghp_0123456789")?;
     /// let web = Target::new("https://github.example.com")?;
     /// let rest = Target::new("https://github.example.com/api/v3")?;
     /// let graphql = Target::new("https://github.example.com/api")?;
     /// let github = Api::github_at(web, rest, key.clone())
-    ///     .route(["/graphql".parse()?], graphql, Place::bearer(), key);
+    ///     .route(["/graphql".parse()?], graphql, Injection::bearer(key));
     /// # Ok::<(), sallygate::ConfigError>(())
     /// ```
     #[must_use]
@@ -100,7 +103,7 @@ impl Api {
             .with_policy(policy.allow_encoded_slashes())
             .accept(Place::of(Kind::Prefixed(AUTHORIZATION, "token ".into())))
             .accept(git.clone())
-            .route(PathPattern::known(&GIT), web, git, key)
+            .route(PathPattern::known(&GIT), web, Injection::new(git, key))
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Policy {
     pub(crate) methods: Option<Vec<Method>>,
     paths: Option<Vec<PathPattern>>,
     refused_paths: Vec<PathPattern>,
-    pub(crate) places: Vec<Place>,
+    pub(super) taken_out: Vec<Place>,
     pub(crate) pass_request: Vec<HeaderName>,
     pub(crate) pass_response: Vec<HeaderName>,
     pub(crate) encoded_slashes: bool,
@@ -44,7 +44,7 @@ impl Policy {
             methods: None,
             paths: None,
             refused_paths: Vec::new(),
-            places: Vec::new(),
+            taken_out: Vec::new(),
             pass_request: Vec::new(),
             pass_response: Vec::new(),
             encoded_slashes: false,
@@ -105,15 +105,26 @@ impl Policy {
         self
     }
 
-    /// Says where `transform` puts the credential, so that nothing the caller puts there, under whatever spelling of the
-    /// name, gets past. [`Api`](crate::Api) does this by itself.
+    /// Takes out what callers put into these places, although no key goes there: a header that chooses the account which
+    /// pays, a parameter that is read as a key. Under any spelling of the name, and a header of the requests to all services
+    /// of the proxy. Defaults to the places of the service's [injections](crate::ServiceConfig::injections).
     ///
-    /// Without it, a caller's own value reaches `transform`, and the upstream wherever `transform` does not replace it.
-    /// A header that one service injects to is taken out of the requests to all; only `Authorization` and the other
-    /// well-known ones pass where a service lets them.
+    /// Headers and query parameters are taken out; a service with another place here is refused when it is added to a
+    /// proxy.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use http::HeaderName;
+    /// use sallygate::{Place, Policy};
+    ///
+    /// let account = Place::header(HeaderName::from_static("x-account"));
+    /// let policy = Policy::new().take_out([account, Place::query("account")?]);
+    /// # Ok::<(), sallygate::ConfigError>(())
+    /// ```
     #[must_use]
-    pub fn injects(mut self, place: Place) -> Self {
-        self.places.push(place);
+    pub fn take_out(mut self, places: impl IntoIterator<Item = Place>) -> Self {
+        self.taken_out.extend(places);
         self
     }
 

@@ -2,7 +2,8 @@ use std::fmt::{Debug, Display};
 
 use http::HeaderName;
 use sallygate::{
-    Api, Client, ConfigError, Credential, Issuer, JwtVerifier, Policy, ProxyLayer, Target,
+    Api, Client, ConfigError, Credential, Injection, Issuer, JwtVerifier, Policy, ProxyLayer,
+    Target,
     service::{PathPattern, Place, ServiceName},
     token::Claims,
 };
@@ -214,8 +215,11 @@ async fn mounts_names_and_doubles() {
 async fn places_headers_patterns_and_realms() {
     let stack = Stack::new().await;
     let oracle = &stack.oracle;
-    let at = |place| Api::at(stack.target(), place, stack.key.clone());
-    let framing = "place: a header that frames the message holds no key";
+    let at = |place| Api::new(stack.target(), Injection::new(place, stack.key.clone()));
+    let prefixed = |name| Place::prefixed(name, "Token ").unwrap();
+    let fine = at(Place::header(HeaderName::from_static("x-api-key")));
+    assert!(stack.empty_layer().service("svc", fine).is_ok());
+    let framing = "service svc: a key goes into a header that frames the message";
     for name in [
         "host",
         "content-length",
@@ -226,7 +230,10 @@ async fn places_headers_patterns_and_realms() {
         "trailer",
     ] {
         let name = HeaderName::from_static(name);
-        assert_refused(oracle, Place::header(name.clone()), framing);
+        for place in [Place::header(name.clone()), prefixed(name.clone())] {
+            let added = stack.empty_layer().service("svc", at(place));
+            assert_refused(oracle, added, framing);
+        }
         let passed = "header: belongs to the connection and cannot be let through";
         assert_refused(
             oracle,

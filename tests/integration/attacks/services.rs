@@ -316,10 +316,9 @@ async fn a_place_is_given_back_however_a_request_ends() {
             "/away" => *request.uri_mut() = "http://elsewhere.test/".parse()?,
             _ => {}
         }
-        let value = key.bearer(ctx)?;
-        request.headers_mut().insert("authorization", value);
         Ok(request.into())
-    });
+    })
+    .inject(sallygate::Injection::bearer(key));
     let layer = stack
         .layer_with("svc", svc.with_policy(policy))
         .limits(Limits::new().concurrent_per_sandbox(one));

@@ -149,14 +149,12 @@ async fn the_callers_token_is_hidden_in_debug_of_what_the_service_is_told() {
     let stack = Stack::new().await;
     let oracle = stack.oracle.clone();
     let key = stack.key.clone();
-    let config = Api::from_fn(stack.target(), move |mut request, ctx| {
+    let config = Api::from_fn(stack.target(), move |request, ctx| {
         oracle.saw_debug(&ctx.taken_headers());
         oracle.saw_debug(&request);
-        request
-            .headers_mut()
-            .insert(AUTHORIZATION, key.bearer(ctx)?);
         Ok(request.into())
-    });
+    })
+    .inject(sallygate::Injection::bearer(key));
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;

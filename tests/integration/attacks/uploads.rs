@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use http::{Request, Response, request::Parts};
 use http_body_util::BodyExt;
 use sallygate::{
-    Api, Body, Context, Credential, Limits, Outcome, Policy, ServiceConfig, Target, TransformError,
+    Api, Body, Context, Injection, Limits, Outcome, Policy, ServiceConfig, Target, TransformError,
     async_trait,
 };
 use tokio::{runtime, time::Instant};
@@ -228,8 +228,8 @@ impl ServiceConfig for Panics {
         self.0.policy()
     }
 
-    fn credentials(&self) -> &[Credential] {
-        self.0.credentials()
+    fn injections(&self) -> &[Injection] {
+        self.0.injections()
     }
 
     async fn transform(

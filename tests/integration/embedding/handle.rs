@@ -187,7 +187,7 @@ async fn a_new_service_of_another_place_guards_that_place_at_once() {
     handle
         .set_service(
             "new",
-            Api::header(stack.target(), header, stack.key.clone()).unwrap(),
+            Api::header(stack.target(), header, stack.key.clone()),
         )
         .unwrap();
     assert!(!ask().await);

@@ -1,4 +1,4 @@
-use sallygate::{Api, Policy, service::Place};
+use sallygate::{Api, Injection, Policy, service::Place};
 
 use crate::support::{Slot, Stack};
 
@@ -8,11 +8,9 @@ async fn a_parameter_in_the_keys_place_is_replaced_however_it_is_spelled() {
     let slot = Slot::Query("key").show(&stack.secret_key);
     stack.upstream.accept(slot.clone());
     let key = stack.key.clone();
-    let config = Api::from_fn(stack.target(), move |mut request, ctx| {
-        key.put(ctx, &mut request, &Place::query("key")?)?;
-        Ok(request.into())
-    })
-    .with_policy(Policy::new().injects(Place::query("key").unwrap()));
+    let place = Place::query("key").unwrap();
+    let config = Api::from_fn(stack.target(), |request, _| Ok(request.into()))
+        .inject(Injection::new(place, key));
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;

@@ -4,6 +4,7 @@ mod anthropic;
 mod errors;
 mod gemini;
 mod github;
+mod injections;
 mod keys;
 mod openai;
 mod places;

@@ -28,7 +28,6 @@ async fn without_a_token_services_cannot_be_told_from_nothing() {
         HeaderName::from_static("x-api-key"),
         stack.key.clone(),
     )
-    .unwrap()
     .accept(Place::query("token").unwrap());
     let layer = stack
         .layer()
