@@ -39,7 +39,7 @@ impl Api {
             &["/v1/organizations/**", "/v1/oauth/**"],
         );
         let target = Target::known("api.anthropic.com", "/");
-        Self::known(target, place, key, error, setup).with_policy(policy)
+        Self::known(target, place, key, error, setup).replace_policy(policy)
     }
 }
 

@@ -55,7 +55,7 @@ impl Api {
         let place = Place::header(HeaderName::from_static("x-goog-api-key"));
         let target = Target::known("generativelanguage.googleapis.com", "/");
         Self::known(target, place, key, error, setup)
-            .with_policy(policy.take_out([parameter.clone()]).redact_errors())
+            .replace_policy(policy.take_out([parameter.clone()]).redact_errors())
             .accept(parameter)
     }
 }

@@ -21,7 +21,7 @@ use crate::{
 ///
 /// ```
 /// use http::{HeaderName, Method};
-/// use sallygate::{Api, Credential, Injection, Place, Policy, Target};
+/// use sallygate::{Api, Credential, Injection, Place, Target};
 ///
 /// let key = Credential::new("sk-live-0123456789")?;
 /// let target = Target::new("https://api.example.com/v1")?;
@@ -29,7 +29,7 @@ use crate::{
 /// let bearer = Api::bearer(target.clone(), key.clone());
 /// let header = Api::header(target.clone(), HeaderName::from_static("x-api-key"), key.clone());
 /// let bot = Api::new(target.clone(), Injection::new(Place::path("/bot{key}")?, key.clone()));
-/// let read_only = bearer.with_policy(Policy::new().methods([Method::GET]));
+/// let read_only = bearer.policy(|policy| policy.methods([Method::GET]));
 ///
 /// // a closure, where a swap is not enough
 /// let named = Api::from_fn(target, |mut request, ctx| {
@@ -207,10 +207,28 @@ impl Api {
         self
     }
 
-    /// Sets which methods, paths and headers pass. Defaults to [`Policy::new`]; an API that is known by name has one of
-    /// its own, which this replaces.
+    /// Adjusts which methods, paths and headers pass, and within which limits. Defaults to [`Policy::new`]; an API that is
+    /// known by name has a policy of its own, whose refusals stay whatever is set here.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use http::Method;
+    /// use sallygate::{Api, Credential};
+    ///
+    /// // still without what hands out keys
+    /// let openai = Api::openai(Credential::new("sk-0123456789")?).policy(|policy| policy.methods([Method::GET]));
+    /// # Ok::<(), sallygate::ConfigError>(())
+    /// ```
     #[must_use]
-    pub fn with_policy(mut self, policy: Policy) -> Self {
+    pub fn policy(mut self, adjust: impl FnOnce(Policy) -> Policy) -> Self {
+        self.policy = adjust(self.policy);
+        self
+    }
+
+    /// Replaces the policy as a whole, with all that it refuses: an API that is known by name then hands out its keys.
+    #[must_use]
+    pub fn replace_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
     }

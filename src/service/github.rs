@@ -1,4 +1,4 @@
-use http::{HeaderValue, Method, header::AUTHORIZATION};
+use http::{Method, header::AUTHORIZATION};
 
 use crate::{
     Credential, Policy,
@@ -81,7 +81,7 @@ impl Api {
     /// ```
     #[must_use]
     pub fn github_at(web: Target, api: Target, key: Credential) -> Self {
-        let mut policy = Policy::known(
+        let policy = Policy::known(
             [
                 Method::GET,
                 Method::HEAD,
@@ -92,15 +92,16 @@ impl Api {
             ],
             &["/**"],
             &REFUSED,
-        );
+        )
         // git sends nothing before it is asked.
-        policy.challenge = HeaderValue::from_static("Basic realm=\"GitHub\", charset=\"UTF-8\"");
+        .basic_challenge("GitHub")
+        // Octokit encodes the slashes in names of branches and files.
+        .allow_encoded_slashes();
         let origin = web.clone();
         let setup = move |scope: &SetupScope<'_>| setup(scope, &origin);
         let git = Place::of(Kind::Basic("x-access-token".into()));
         Self::known(api, Place::bearer(), key.clone(), error, setup)
-            // Octokit encodes the slashes in names of branches and files.
-            .with_policy(policy.allow_encoded_slashes())
+            .replace_policy(policy)
             .accept(Place::of(Kind::Prefixed(AUTHORIZATION, "token ".into())))
             .accept(git.clone())
             .route(PathPattern::known(&GIT), web, Injection::new(git, key))

@@ -6,7 +6,7 @@
 //!
 //! Each knows where it is, where its clients put their key, which paths and methods are its own, how its errors look, and
 //! what a [sandbox needs](crate::proxy::Handle::sandbox_setup). Endpoints that hand out keys or manage the account are
-//! refused; [`Api::with_policy`] replaces what passes. [Services and credentials](crate::_documentation::services) has the
+//! refused, and stay refused when [`Api::policy`] adjusts what passes. [Services and credentials](crate::_documentation::services) has the
 //! details.
 //!
 //! | API | constructor | the token is found in | the key goes into |

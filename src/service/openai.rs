@@ -60,7 +60,7 @@ impl Api {
         // Where the Realtime API's clients in browsers put their key.
         let in_browsers = Place::of(Kind::Subprotocol("openai-insecure-api-key.".into()));
         Self::known(target, Place::bearer(), key, error, setup)
-            .with_policy(policy)
+            .replace_policy(policy)
             .accept(in_browsers)
     }
 }

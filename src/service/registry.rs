@@ -80,6 +80,7 @@ impl Registry {
             ));
         }
         let mut policy = config.policy().clone();
+        policy.check()?;
         let injections = config.injections().to_vec();
         if let Err(problem) = check(&policy, &injections) {
             return Err(ConfigError::Service(name, problem));
@@ -155,7 +156,9 @@ impl Registry {
     fn index(&mut self) {
         let policies = || self.services.values().map(|entry| &entry.policy);
         self.encoded_slashes = policies().any(|policy| policy.encoded_slashes);
-        let mut challenges: Vec<_> = policies().map(|policy| policy.challenge.clone()).collect();
+        let mut challenges: Vec<_> = policies()
+            .filter_map(|policy| policy.challenge.clone())
+            .collect();
         challenges.sort();
         challenges.dedup();
         // `Bearer` sorts behind `Basic`, and is what most clients look for first.

@@ -72,7 +72,7 @@ async fn an_upload_that_is_not_read_loses_its_place() {
     });
     let stack = Stack::upon(upstream.await).await;
     let policy = Policy::new().limits(Limits::new().unread_timeout(SHORT).concurrent(ONE));
-    let layer = stack.layer_with("svc", stack.svc().with_policy(policy));
+    let layer = stack.layer_with("svc", stack.svc().replace_policy(policy));
     let front = stack.serve(layer.into_service()).await;
     assert!(is_free(&stack, &front).await);
     let mut wire = front.connect().await;
@@ -225,7 +225,7 @@ impl ServiceConfig for Panics {
     }
 
     fn policy(&self) -> &Policy {
-        self.0.policy()
+        ServiceConfig::policy(&self.0)
     }
 
     fn injections(&self) -> &[Injection] {
@@ -266,7 +266,7 @@ async fn a_panic_costs_one_request_and_nothing_of_it_is_left() {
         let stack = Stack::new().await;
         let service = stack
             .svc()
-            .with_policy(Policy::new().limits(Limits::new().concurrent(ONE)));
+            .policy(|policy| policy.limits(Limits::new().concurrent(ONE)));
         let layer = stack.layer_with("svc", Panics(service));
         let handle = layer.handle();
         let front = stack.serve(layer.into_service()).await;

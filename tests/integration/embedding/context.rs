@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::stream;
-use sallygate::{Api, Body, Credential, Injection, Policy, Target, TransformError};
+use sallygate::{Api, Body, Credential, Injection, Target, TransformError};
 
 use crate::support::{Reply, Slot, Stack, Upstream};
 
@@ -111,7 +111,7 @@ async fn errors_that_name_the_key_are_redacted_where_the_policy_says_so() {
     upstream.accept(Slot::Bearer.show(&pair));
     let target = Target::dangerous_plaintext(&format!("http://{}", upstream.addr)).unwrap();
     let redacted = Api::bearer(target, Credential::new(&pair).unwrap())
-        .with_policy(Policy::new().redact_errors());
+        .policy(|policy| policy.redact_errors());
     let layer = stack.layer_with("svc", redacted);
     let front = stack.serve(layer.into_service()).await;
     let token = stack.token();

@@ -1,6 +1,6 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderName;
-use sallygate::{Api, Policy, service::Place};
+use sallygate::{Api, service::Place};
 
 use crate::support::{Recorded, Slot, Stack};
 
@@ -215,7 +215,7 @@ async fn a_service_may_let_headers_through_but_never_a_token_in_them() {
     .map(HeaderName::from_static);
     let config = stack
         .svc()
-        .with_policy(Policy::new().pass_request_headers(names).unwrap());
+        .policy(|policy| policy.pass_request_headers(names));
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;

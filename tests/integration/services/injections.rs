@@ -146,7 +146,7 @@ async fn a_policy_takes_out_headers_and_parameters_where_no_key_goes() {
         (vec![], "GET /v1/a?Account=1&b=c HTTP/1.1", true),
         (account().to_vec(), "GET /v1/a?b=c HTTP/1.1", false),
     ] {
-        let service = stack.svc().with_policy(Policy::new().take_out(places));
+        let service = stack.svc().policy(|policy| policy.take_out(places));
         let front = stack.layer_with("svc", service).into_service();
         let front = stack.serve(front).await;
         let request = front.get("/proxy/svc/a?Account=1&b=c", &stack.token());
@@ -162,7 +162,7 @@ async fn a_policy_takes_out_headers_and_parameters_where_no_key_goes() {
         Place::subprotocol("account.").unwrap(),
     ] {
         let policy = Policy::new().take_out([place]);
-        let service = Api::bearer(stack.target(), stack.key.clone()).with_policy(policy);
+        let service = Api::bearer(stack.target(), stack.key.clone()).replace_policy(policy);
         let problem = stack.empty_layer().service("svc", service).unwrap_err();
         assert_eq!(
             problem.to_string(),

@@ -1,5 +1,6 @@
 //! The APIs that are known by name, the places where keys stand, and what a sandbox is given.
 
+mod adjusted;
 mod anthropic;
 mod errors;
 mod gemini;

@@ -210,7 +210,7 @@ async fn in_a_cookie() {
             stack.target(),
             sallygate::Injection::new(place, stack.key.clone()),
         )
-        .with_policy(cookies.unwrap())
+        .replace_policy(cookies)
     })
     .await;
     let bearer = field("authorization", "Bearer TOKEN");
@@ -312,7 +312,7 @@ async fn a_policy_sees_the_path_without_the_key() {
             stack.target(),
             sallygate::Injection::new(place, stack.key.clone()),
         )
-        .with_policy(policy)
+        .replace_policy(policy)
     })
     .await;
     gate.passes("/botTOKEN/getMe", &[]).await;
