@@ -14,7 +14,7 @@ use http::{Extensions, HeaderMap, HeaderValue, Request, Uri};
 
 use crate::{
     Body, Credential, Injection, TransformError,
-    credential::Material,
+    credential::{Material, SourceError},
     service::{Entry, ServiceName, Target, target::concat},
     token::{Claims, Verified},
 };
@@ -47,7 +47,7 @@ pub(crate) struct Used {
     first: Option<Use>,
     more: Vec<Use>,
     /// What was chosen, by which chooser.
-    chosen: Vec<(Credential, Option<Credential>)>,
+    chosen: Vec<(Credential, Result<Credential, SourceError>)>,
 }
 
 struct Use {
@@ -185,8 +185,8 @@ impl Context {
     pub(crate) fn chosen(
         &self,
         chooser: &Credential,
-        choose: impl FnOnce() -> Option<Credential>,
-    ) -> Option<Credential> {
+        choose: impl FnOnce() -> Result<Credential, SourceError>,
+    ) -> Result<Credential, SourceError> {
         let known = |used: &Used| {
             let mut chosen = used.chosen.iter();
             chosen
