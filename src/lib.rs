@@ -26,7 +26,8 @@ pub use self::{
     error::ConfigError,
     proxy::ProxyLayer,
     service::{
-        Api, Context, Limits, Outcome, Place, Policy, ServiceConfig, Target, TransformError,
+        Api, Context, Injection, Limits, Outcome, Place, Policy, ServiceConfig, Target,
+        TransformError,
     },
     token::{Claims, Issuer, JwtVerifier, Revocations, Verifier, extract},
     upstream::Client,

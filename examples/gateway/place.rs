@@ -63,7 +63,7 @@ fn place(table: &mut Section) -> Result<Place, Refusal> {
     let wrong = || Refusal::new(table.name(), EXPECTED);
     let header = |name: &str| HeaderName::try_from(name).map_err(|_| wrong());
     let place = match &given[..] {
-        [("header", name)] => Place::header(header(name)?),
+        [("header", name)] => Ok(Place::header(header(name)?)),
         [("header", name), ("prefix", prefix)] => Place::prefixed(header(name)?, prefix),
         [("basic", user)] => Place::basic(user),
         [("query", name)] => Place::query(name),

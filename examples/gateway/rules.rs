@@ -1,5 +1,5 @@
 use http::Method;
-use sallygate::{Api, ConfigError, Place, ServiceConfig, service::PathPattern};
+use sallygate::{Api, ConfigError, Place, Policy, service::PathPattern};
 
 use crate::{bounds::Bounds, place, refusal::Refusal, section::Section};
 
@@ -40,8 +40,13 @@ impl Rules {
     }
 
     pub(crate) fn apply(&self, service: Api) -> Api {
-        // An API that is known by name has rules of its own, of which these replace some.
-        let mut policy = ServiceConfig::policy(&service).clone();
+        let service = service.policy(|policy| self.adjust(policy));
+        let places = self.accept.iter().cloned();
+        places.fold(service, Api::accept)
+    }
+
+    /// An API that is known by name has rules of its own, which these narrow.
+    fn adjust(&self, mut policy: Policy) -> Policy {
         if let Some(methods) = &self.methods {
             policy = policy.methods(methods.clone());
         }
@@ -51,9 +56,7 @@ impl Rules {
         if let Some(paths) = &self.refuse_paths {
             policy = policy.refuse_paths(paths.clone());
         }
-        let places = self.accept.iter().cloned();
-        let service = service.with_policy(self.bounds.apply(policy));
-        places.fold(service, Api::accept)
+        self.bounds.apply(policy)
     }
 }
 

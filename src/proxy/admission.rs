@@ -240,7 +240,7 @@ impl Authenticated {
         // While the token still stands in its cookie.
         authorize::check_site(head, token, websocket.is_some())?;
         // Before the path is looked at, which must be the path that is sent.
-        token::remove_from_uri(&mut head.uri, token, &entry.policy)?;
+        token::remove_from_uri(&mut head.uri, token, entry)?;
         authorize::check_policy(head, entry, proxy)?;
         if via.is_in(&head.headers) {
             return Err(Reason::Loop);
@@ -288,7 +288,7 @@ impl Admitted {
             extensions: head.extensions,
         };
         let now = scope.config.exchanges.now();
-        let context = Context::new(claims, entry.name.clone(), scope.request_id, now, taken);
+        let context = Context::new(claims, entry.clone(), scope.request_id, now, taken);
         let prepared = Prepared {
             method: head.method,
             uri,

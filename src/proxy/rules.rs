@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 
 use crate::{
-    Body, Context, Credential, Outcome, Target,
+    Body, Context, Credential, Injection, Outcome, Target,
     body::TrailerRule,
     forward::{Injected, Rules},
     proxy::config::Config,
@@ -55,7 +55,7 @@ impl Rules for ServiceRules {
     }
 
     async fn ready(&self) -> Result<(), Reason> {
-        for credential in self.entry.config.credentials() {
+        for credential in self.entry.injections.iter().map(Injection::key) {
             if !credential.is_ready(self.context.now()) {
                 let ready = Box::pin(credential.ready(&self.context)).await;
                 ready.map_err(Reason::Credential)?;
@@ -95,8 +95,8 @@ impl Rules for ServiceRules {
     }
 
     fn may_renew(&self) -> bool {
-        let mut credentials = self.entry.config.credentials().iter();
-        credentials.any(Credential::may_renew)
+        let mut keys = self.entry.injections.iter().map(Injection::key);
+        keys.any(Credential::may_renew)
     }
 
     fn is_refusal(&self, response: &Response<Body>) -> bool {

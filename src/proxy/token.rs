@@ -10,7 +10,6 @@ use http::{
 };
 
 use crate::{
-    Policy,
     door::intake,
     proxy::mount::path_and_query,
     rejection::Reason,
@@ -44,14 +43,9 @@ pub(super) fn find(
 }
 
 /// Takes the token out of path and query, and out of the query what stands where the service puts its key.
-pub(super) fn remove_from_uri(uri: &mut Uri, token: &str, policy: &Policy) -> Result<(), Reason> {
+pub(super) fn remove_from_uri(uri: &mut Uri, token: &str, entry: &Entry) -> Result<(), Reason> {
     let holds = |text: &str| headers::contains(text.as_bytes(), token);
-    let injected = |parameter: &str| {
-        policy
-            .places
-            .iter()
-            .any(|place| place.is_parameter(parameter))
-    };
+    let injected = |parameter: &str| entry.takes_out(parameter);
     let goes = |parameter: &str| holds(parameter) || injected(parameter);
     let query_goes = uri
         .query()
@@ -81,7 +75,7 @@ pub(super) fn remove_from_uri(uri: &mut Uri, token: &str, policy: &Policy) -> Re
         .filter(|kept| !kept.is_empty())
         .map(|kept| kept.join("&"));
     // What is left may close up into another path, or into the token again.
-    intake::check_path(&path, query.as_deref(), policy.encoded_slashes)?;
+    intake::check_path(&path, query.as_deref(), entry.policy.encoded_slashes)?;
     if holds(&path) || query.as_deref().is_some_and(holds) {
         return Err(Reason::Path(PathProblem::Token));
     }

@@ -77,6 +77,7 @@ impl Reason {
             Self::Busy => Code::RateLimited,
             Self::CrossSite => Code::Forbidden,
             Self::Overloaded | Self::ServiceBusy | Self::ShuttingDown => Code::StateUnavailable,
+            Self::Credential(SourceError::Forbidden) => Code::Forbidden,
             Self::Credential(_) => Code::CredentialUnavailable,
             Self::BodyBroken | Self::Header(_) => Code::HeadersInvalid,
             Self::HeadersTooLarge => Code::HeadersTooLarge,

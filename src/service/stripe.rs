@@ -52,7 +52,7 @@ impl Api {
         );
         let target = Target::known("api.stripe.com", "/");
         Self::known(target, Place::bearer(), key, error, setup)
-            .with_policy(policy)
+            .replace_policy(policy)
             .accept(Place::basic_user())
     }
 }

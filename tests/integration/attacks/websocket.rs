@@ -23,7 +23,7 @@ async fn server() -> Server {
 fn layer(server: &Server, stack: &Stack, policy: Policy) -> ProxyLayer {
     let target = Target::dangerous_plaintext(&format!("http://{}", server.addr)).unwrap();
     let service = Api::bearer(target, stack.key.clone());
-    stack.layer_with("ws", service.with_policy(policy))
+    stack.layer_with("ws", service.replace_policy(policy))
 }
 
 /// What came before the end, if that comes first.

@@ -260,11 +260,9 @@ async fn layers_outside_see_why_and_say_who() {
     let config = sallygate::Api::from_fn(stack.target(), move |mut request, ctx| {
         let tenant = ctx.extensions().get::<Tenant>().unwrap().0;
         request.headers_mut().insert("x-tenant", tenant.parse()?);
-        request
-            .headers_mut()
-            .insert("authorization", key.bearer(ctx)?);
         Ok(request.into())
-    });
+    })
+    .inject(sallygate::Injection::bearer(key));
     let app = ServiceBuilder::new()
         .map_request(|mut request: Request<Body>| {
             request.extensions_mut().insert(Tenant("acme"));

@@ -1,6 +1,6 @@
 use http::Version;
 use sallygate::{
-    Body, Limits, Policy,
+    Body, Limits,
     door::{Code, Reason},
     upstream::PathProblem,
 };
@@ -225,7 +225,7 @@ async fn a_service_may_take_less_than_the_proxy() {
     let token = stack.token();
     let config = stack
         .svc()
-        .with_policy(Policy::new().limits(Limits::new().body_bytes(4)));
+        .policy(|policy| policy.limits(Limits::new().body_bytes(4)));
     let layer = stack
         .layer_with("small", config)
         .service("svc", stack.svc())

@@ -80,7 +80,7 @@ impl Scene {
         let target = terms
             .target
             .unwrap_or_else(|| Target::dangerous_plaintext(&target).unwrap());
-        let service = Api::bearer(target, stack.key.clone()).with_policy(terms.policy);
+        let service = Api::bearer(target, stack.key.clone()).replace_policy(terms.policy);
         let layer = stack
             .layer_with("svc", service)
             .limits(terms.limits)

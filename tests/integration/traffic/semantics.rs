@@ -88,7 +88,7 @@ async fn methods_of_other_protocols_pass_unless_a_service_leaves_them_out() {
         assert_eq!(stack.upstream.last().line(), line);
     }
     let policy = Policy::new().methods([Method::GET]);
-    let layer = stack.layer_with("svc", stack.svc().with_policy(policy));
+    let layer = stack.layer_with("svc", stack.svc().replace_policy(policy));
     let front = stack.serve(layer.into_service()).await;
     let got = front.request("PROPFIND", "/proxy/svc/a").token(&token);
     let got = got.send().await;
@@ -301,10 +301,10 @@ async fn a_service_may_take_fewer_and_smaller_headers_than_the_proxy() {
     let stack = Stack::new().await;
     let fewer = stack
         .svc()
-        .with_policy(Policy::new().limits(Limits::new().header_fields(10)));
+        .policy(|policy| policy.limits(Limits::new().header_fields(10)));
     let smaller = stack
         .svc()
-        .with_policy(Policy::new().limits(Limits::new().header_bytes(2000)));
+        .policy(|policy| policy.limits(Limits::new().header_bytes(2000)));
     let layer = stack
         .layer_with("fewer", fewer)
         .service("smaller", smaller)

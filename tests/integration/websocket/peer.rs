@@ -113,7 +113,7 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn new(server: Server, policy: Policy) -> Self {
-        Self::with(server, |service| service.with_policy(policy)).await
+        Self::with(server, |service| service.replace_policy(policy)).await
     }
 
     pub(crate) async fn with(server: Server, change: impl FnOnce(Api) -> Api) -> Self {
