@@ -326,7 +326,7 @@ pub(crate) fn gateway() -> &'static PathBuf {
             _ => "dev",
         };
         let mut cargo = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--example", "gateway"])
+            .args(["build", "--quiet", "--package", "sallygate-gateway"])
             .args(["--profile", profile, "--message-format", "json"])
             .args(cfg!(feature = "sigv4").then_some("--features=sigv4"))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -343,7 +343,7 @@ pub(crate) fn gateway() -> &'static PathBuf {
         let built = messages
             .lines()
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .filter(|message| message["target"]["name"] == "gateway")
+            .filter(|message| message["target"]["name"] == "sallygate-gateway")
             .find_map(|message| message["executable"].as_str().map(PathBuf::from))
             .expect("cargo names the gateway");
         // Under a name that builds with other features do not take.

@@ -31,6 +31,8 @@ mod endpoint;
 mod generic;
 mod github_app;
 mod google;
+#[cfg(not(feature = "sigv4"))]
+mod no_s3;
 mod oauth;
 mod outbound;
 mod place;
@@ -39,7 +41,7 @@ mod refusal;
 mod reload;
 mod revoked;
 mod rules;
-#[cfg_attr(not(feature = "sigv4"), path = "no_s3.rs")]
+#[cfg(feature = "sigv4")]
 mod s3;
 mod sandbox;
 mod secret;

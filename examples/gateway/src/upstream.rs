@@ -3,11 +3,14 @@ use std::path::PathBuf;
 use http::uri::Authority;
 use sallygate::{ConfigError, Credential, ServiceConfig, proxy::Change, service::ServiceName};
 
+#[cfg(not(feature = "sigv4"))]
+use crate::no_s3::S3;
+#[cfg(feature = "sigv4")]
+use crate::s3::S3;
 use crate::{
     generic::Generic,
     preset::{self, Preset},
     refusal::Refusal,
-    s3::S3,
     section::{PEM, Section},
     source::Source,
 };
