@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     Failure,
-    bounds::Whole,
+    limits::Bounds,
     refusal::Refusal,
     revoked::{Revocation, Revoked},
     secret::{Secret, reason},
@@ -29,7 +29,7 @@ pub(crate) struct Config {
     /// Host names, each with the name of its service.
     pub(crate) hosts: Vec<(String, String)>,
     pub(crate) cors: Option<Vec<String>>,
-    pub(crate) bounds: Whole,
+    pub(crate) bounds: Bounds,
     pub(crate) token: Token,
     pub(crate) services: Vec<Upstream>,
 }
@@ -106,7 +106,7 @@ impl Config {
                 .transpose()?,
             bounds: root
                 .section("limits", LIMITS)?
-                .map_or(Ok(Whole::default()), Whole::parse)?,
+                .map_or(Ok(Bounds::default()), Bounds::whole)?,
             token: Token::parse(root.required_section("token", "a table [token]")?)?,
             services: root
                 .required_section("services", SERVICES)?

@@ -61,6 +61,6 @@ impl Generic {
         let service = self.more.iter().try_fold(service, |service, next| {
             Ok(service.also(next.place.clone(), key(next)?))
         })?;
-        Ok(self.rules.apply(service))
+        self.rules.apply(service)
     }
 }

@@ -16,7 +16,7 @@
 //! - `config.rs`: the file, key by key; `section.rs` reads its tables, `refusal.rs` is what is said of a wrong one
 //! - `setup.rs`: from the file to a `ProxyLayer`: start here to see the API in use
 //! - `upstream.rs`: a service: `preset.rs` and `s3.rs` are those known by name, `generic.rs` any other; `target.rs`,
-//!   `place.rs`, `rules.rs` and `bounds.rs`: where it is, where its key goes, what passes, and how much of it
+//!   `place.rs`, `rules.rs` and `limits.rs`: where it is, where its key goes, what passes, and how much of it
 //! - `source.rs`: where a key comes from: `secret.rs`, `oauth.rs`, `github_app.rs`, `google.rs`; `endpoint.rs` is where
 //!   the latter ask
 //! - `sandbox.rs`: what a sandbox is given; `revoked.rs`: what is taken back
@@ -25,12 +25,12 @@
 //!
 //! `gateway.toml` is a file to start from. For S3, build it with `--features sigv4`.
 
-mod bounds;
 mod config;
 mod endpoint;
 mod generic;
 mod github_app;
 mod google;
+mod limits;
 #[cfg(not(feature = "sigv4"))]
 mod no_s3;
 mod oauth;
@@ -147,7 +147,7 @@ fn run(file: &Path) -> Result<(), Failure> {
         let outbound = Outbound::new(config.private_clients().map_err(within)?);
         outbounds.push(outbound.clone());
         let proxy = proxy.clone().client(outbound).into_service();
-        let (heads, tls, reached) = (config.bounds.heads, tls.clone(), reached.clone());
+        let (heads, tls, reached) = (config.bounds.heads(), tls.clone(), reached.clone());
         let runtime = single_threaded()?;
         thread::Builder::new()
             .name("gateway".into())

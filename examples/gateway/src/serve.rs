@@ -25,7 +25,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
-use crate::{bounds::Heads, outbound::Outbound};
+use crate::{limits::Heads, outbound::Outbound};
 
 /// How long a caller may take for the head of a request. A connection without requests is closed after as long.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,8 +33,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest list of header fields in HTTP/2, where the file does not ask for more.
 const LIST: u32 = 64 << 10;
 
-/// The longest that the proxy takes, and a host: in HTTP/2, they are among the fields.
-const REQUEST_LINE: u32 = 20 << 10;
+/// The longest path and query that the proxy takes, where the file does not say.
+const URI: u32 = 16 << 10;
+
+/// What stands beside the path in a request's head: a method and a host. In HTTP/2, all of it is among the fields.
+const AROUND_URI: u32 = 4 << 10;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -133,7 +136,8 @@ fn server(heads: Heads) -> auto::Builder<TokioExecutor> {
     if let Some(fields) = heads.fields.filter(|fields| *fields > 100) {
         server.http1().max_headers(fields);
     }
-    let list = heads.bytes.map_or(0, |bytes| bytes + REQUEST_LINE);
+    let line = heads.uri.unwrap_or(URI).max(URI) + AROUND_URI;
+    let list = heads.bytes.unwrap_or(LIST - URI - AROUND_URI) + line;
     server
         .http2()
         .timer(TokioTimer::new())
