@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http_body_util::BodyExt;
+use sallygate_test_support::within;
 use tokio::io::AsyncReadExt;
 
 use super::{
@@ -11,10 +12,7 @@ use super::{
     process::Site,
     traffic::sockets,
 };
-use crate::{
-    support::within,
-    websocket::peer::{GOING_AWAY, Server, ask, exchange, handshake_at, rest},
-};
+use crate::websocket::peer::{GOING_AWAY, Server, ask, exchange, handshake_at, rest};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

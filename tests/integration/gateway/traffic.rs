@@ -4,6 +4,7 @@ use http::Version;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sallygate::Body;
+use sallygate_test_support::{Answer, Slot};
 use tokio::net::TcpListener;
 
 use super::{
@@ -11,13 +12,10 @@ use super::{
     process::{Gateway, Site},
     refusals::refused,
 };
-use crate::{
-    support::{Answer, Slot},
-    websocket::{
-        http2,
-        peer::{Server, ask, exchange, field, handshake_at},
-        tokens::listable,
-    },
+use crate::websocket::{
+    http2,
+    peer::{Server, ask, exchange, field, handshake_at},
+    tokens::listable,
 };
 
 async fn at_host(gateway: &Gateway, host: &str, path: &str, token: &str) -> Answer {

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use sallygate::{Api, Limits, Policy, Revocations};
+use sallygate_test_support::{Answer, Front, PATIENCE, Stack, Upstream, Wire};
 
-use crate::{
-    support::{Answer, Front, PATIENCE, Stack, Upstream, Wire},
-    websocket::peer::{self, POLICY_VIOLATION, Server, exchange, handshake},
-};
+use crate::websocket::peer::{self, POLICY_VIOLATION, Server, exchange, handshake};
 
 const MINUTES: Duration = Duration::from_secs(15 * 60);
 

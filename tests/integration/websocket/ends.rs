@@ -3,6 +3,7 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use sallygate::{Api, Limits, Policy};
+use sallygate_test_support::{Stack, within};
 use socket2::SockRef;
 use tokio::{
     io::AsyncWriteExt,
@@ -13,7 +14,6 @@ use super::peer::{
     GOING_AWAY, Io, PATIENCE, POLICY_VIOLATION, Scene, Server, ask, exact, exchange, handshake,
     read_head, rest, switching,
 };
-use crate::support::{Stack, within};
 
 #[tokio::test]
 async fn the_end_of_the_token_closes_it() {

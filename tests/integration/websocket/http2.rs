@@ -13,6 +13,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use sallygate::{Api, Place, Policy, proxy::ProxyService};
+use sallygate_test_support::{Slot, Stack, within};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
@@ -20,7 +21,6 @@ use tokio::{
 };
 
 use super::peer::{GOING_AWAY, PATIENCE, Scene, Server, exact, field, rest};
-use crate::support::{Slot, Stack, within};
 
 /// A server that offers it.
 async fn offering(service: ProxyService) -> (std::net::SocketAddr, JoinHandle<()>) {

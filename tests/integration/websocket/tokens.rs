@@ -2,9 +2,9 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sallygate::{Api, Credential, Place, Policy};
+use sallygate_test_support::{Oracle, Slot};
 
 use super::peer::{Scene, Server, ask, exchange, field, handshake_at};
-use crate::support::{Oracle, Slot};
 
 #[tokio::test]
 async fn the_token_is_taken_from_wherever_the_service_says_and_never_reaches_the_upstream() {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sallygate::{Api, Client, Policy, Target};
+use sallygate_test_support::{Authority, Slot, Stack, within};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -11,7 +12,6 @@ use tokio::{
 };
 
 use super::peer::{PATIENCE, Scene, Server, ask, exchange, handshake, rest, switching};
-use crate::support::{Authority, Slot, Stack, within};
 
 const MIB: usize = 1 << 20;
 
