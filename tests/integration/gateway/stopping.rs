@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use sallygate_test_support::within;
+use sallygate_test_support::{
+    websocket::{GOING_AWAY, Server, ask, exchange, handshake_at, rest},
+    within,
+};
 use tokio::io::AsyncReadExt;
 
 use super::{
@@ -12,7 +15,6 @@ use super::{
     process::Site,
     traffic::sockets,
 };
-use crate::websocket::peer::{GOING_AWAY, Server, ask, exchange, handshake_at, rest};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -3,15 +3,17 @@ use std::io;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::header::{CONNECTION, UPGRADE};
 use sallygate::{Api, Body, Policy, Target};
-use sallygate_test_support::{Reply, Slot, Stack, Upstream, within};
+use sallygate_test_support::{
+    PATIENCE, Reply, Slot, Stack, Upstream,
+    websocket::{
+        ACCEPT, KEY, Scene, Server, ask, exact, exchange, field, handshake, read_head, rest,
+        switching,
+    },
+    within,
+};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
-};
-
-use super::peer::{
-    ACCEPT, KEY, PATIENCE, Scene, Server, ask, exact, exchange, field, handshake, read_head, rest,
-    switching,
 };
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod secure;
 mod server;
 mod stack;
 mod upstream;
+pub mod websocket;
 mod wire;
 
 pub use self::{

@@ -94,6 +94,13 @@ impl Oracle {
         secret
     }
 
+    /// Makes a secret of characters that may stand in a list of subprotocols.
+    pub fn listable_secret(&self) -> String {
+        let key = self.secret("credential").replace(['+', '/'], "-");
+        self.watch("credential", &key);
+        key
+    }
+
     /// Looks for `secret` from now on. It must be random: any twelve characters of it count.
     pub fn watch(&self, name: &'static str, secret: &str) {
         let mut windows = lock(&self.windows);
