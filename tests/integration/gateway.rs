@@ -29,12 +29,12 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http_body_util::BodyExt;
 use sallygate::Body;
+use sallygate_test_support::{Authority, Secure, Slot, within};
 
 use self::{
     held_back::begun,
     process::{Site, client},
 };
-use crate::support::{Authority, Secure, Slot, within};
 
 const TOKEN: &[&str] = &["--sandbox", "box-1"];
 

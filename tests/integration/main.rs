@@ -8,8 +8,6 @@
     reason = "these are tests"
 )]
 
-mod support;
-
 mod attacks;
 mod clients;
 mod config;

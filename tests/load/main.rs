@@ -14,9 +14,6 @@
 #[path = "../integration/gateway/process.rs"]
 #[expect(dead_code, reason = "see above")]
 mod process;
-#[path = "../integration/support/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "see above")]
-mod support;
 
 mod api;
 mod caller;

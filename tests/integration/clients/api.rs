@@ -11,13 +11,11 @@ use http::{Request, Response, header::CONTENT_TYPE, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use sallygate::Body;
+use sallygate_test_support::{Oracle, Server, Slot};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::{
-    gateway::process::{Site, client},
-    support::{Oracle, Server, Slot},
-};
+use crate::gateway::process::{Site, client};
 
 /// Answers requests that bear the credential, once and in its slot, and refuses all others as the API would.
 ///

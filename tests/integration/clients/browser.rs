@@ -6,6 +6,7 @@ use http::{Method, Request, Response, header::CONTENT_TYPE};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use sallygate::Body;
+use sallygate_test_support::{Reply, Server, Upstream, program, within};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -14,10 +15,7 @@ use super::{
     sockets::{SocketServer, judge},
     stage::{PATIENCE, Stage, python, scripts},
 };
-use crate::{
-    gateway::process::Site,
-    support::{Reply, Server, Upstream, program, within},
-};
+use crate::gateway::process::Site;
 
 /// An origin with one page, which is told where to call, and reports.
 struct Origin {

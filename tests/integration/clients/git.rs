@@ -6,12 +6,14 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use sallygate_test_support::program;
+
 use super::{
     git_server::GitServer,
     matrix::{GIT, Matrix, OF_THE_SYSTEM},
     stage::{Stage, said},
 };
-use crate::{gateway::process::Site, support::program};
+use crate::gateway::process::Site;
 
 const FILES: usize = 5_000;
 const MIB: usize = 1 << 20;

@@ -13,16 +13,14 @@ use http::{Request, Response, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use sallygate::Body;
+use sallygate_test_support::{Oracle, Server, Slot};
 use tokio::{
     sync::{mpsc, oneshot},
     task::spawn_blocking,
 };
 
 use super::api::head;
-use crate::{
-    gateway::process::Site,
-    support::{Oracle, Server, Slot},
-};
+use crate::gateway::process::Site;
 
 /// How much of a body is kept, to be searched.
 const KEPT: usize = 1 << 20;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::support::{Page, Table};
+use sallygate_test_support::{Page, Table};
 
 pub(crate) const APIS: Table = Table {
     title: "SDKs",

@@ -1,5 +1,6 @@
 use std::{net::SocketAddr, process::Command};
 
+use sallygate_test_support::{Slot, client, program};
 use serde_json::{Value, json};
 
 use super::{
@@ -7,10 +8,7 @@ use super::{
     matrix::{APIS, Matrix},
     stage::{Stage, UNREACHABLE, python, raised},
 };
-use crate::{
-    gateway::process::Site,
-    support::{Slot, client, program},
-};
+use crate::gateway::process::Site;
 
 fn table(name: &str, api: SocketAddr) -> String {
     format!(

@@ -9,6 +9,7 @@ use std::{
     thread,
 };
 
+use sallygate_test_support::{Slot, client, program, within};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -16,10 +17,7 @@ use super::{
     matrix::{Matrix, SOCKETS},
     stage::{Stage, python, scripts},
 };
-use crate::{
-    gateway::process::Site,
-    support::{Slot, client, program, within},
-};
+use crate::gateway::process::Site;
 
 fn table(name: &str, api: SocketAddr) -> String {
     // The clients know it by the name of what they do.
@@ -37,7 +35,7 @@ pub(super) struct SocketServer {
     said: mpsc::UnboundedReceiver<Value>,
     heads: Mutex<Vec<String>>,
     slot: String,
-    oracle: Arc<crate::support::Oracle>,
+    oracle: Arc<sallygate_test_support::Oracle>,
 }
 
 impl SocketServer {

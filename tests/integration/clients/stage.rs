@@ -9,14 +9,12 @@ use std::{
     time::Duration,
 };
 
+use sallygate_test_support::{client, nowhere, output};
 use serde::Deserialize;
 use serde_json::Value;
 use socket2::Socket;
 
-use crate::{
-    gateway::process::{Gateway, Site},
-    support::{client, nowhere, output},
-};
+use crate::gateway::process::{Gateway, Site};
 
 /// How long a client may take: some need seconds to start, and the machine may be busy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(180);

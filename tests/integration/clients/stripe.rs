@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 
+use sallygate_test_support::Slot;
 use serde_json::{Value, json};
 
 use super::{
@@ -7,7 +8,7 @@ use super::{
     matrix::{APIS, Matrix},
     stage::{Stage, UNREACHABLE, python, raised},
 };
-use crate::{gateway::process::Site, support::Slot};
+use crate::gateway::process::Site;
 
 fn table(name: &str, api: SocketAddr) -> String {
     format!(

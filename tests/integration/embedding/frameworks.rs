@@ -14,9 +14,8 @@ use sallygate::{
     Body, ProxyLayer,
     proxy::{Proxy, ProxyService, Reason, Rejection},
 };
+use sallygate_test_support::{Answer, Reply, Stack};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
-
-use crate::support::{Answer, Reply, Stack};
 
 #[test]
 fn layers_and_services_go_anywhere() {

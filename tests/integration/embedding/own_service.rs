@@ -5,8 +5,7 @@ use sallygate::{
     Body, Context, Credential, Outcome, Policy, ServiceConfig, Target, TransformError, async_trait,
     extract, service::Place,
 };
-
-use crate::support::{Slot, Stack};
+use sallygate_test_support::{Slot, Stack};
 
 /// An API at two origins, whose requests are signed over their body.
 struct Signed {

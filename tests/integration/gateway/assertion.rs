@@ -7,9 +7,8 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
+use sallygate_test_support::Oracle;
 use serde_json::Value;
-
-use crate::support::Oracle;
 
 /// The key that signs assertions, and the half of it that checks them.
 pub(super) struct SigningKey {

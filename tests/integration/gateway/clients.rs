@@ -3,12 +3,12 @@
 use std::process::{Command, Output};
 
 use rcgen::generate_simple_self_signed;
+use sallygate_test_support::{Reply, Slot, client, program};
 
 use super::{
     TOKEN,
     process::{Site, output},
 };
-use crate::support::{Reply, Slot, client, program};
 
 const BODY: &str = r#"{"n": 1}"#;
 

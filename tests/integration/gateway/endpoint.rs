@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use sallygate_test_support::{Recorded, Reply, Slot, Upstream};
 use serde_json::{Value, json};
 
 use super::process::Site;
-use crate::support::{Recorded, Reply, Slot, Upstream};
 
 /// A token endpoint: to requests with `slot` in them, it gives the token that `issue` makes.
 pub(super) async fn endpoint(

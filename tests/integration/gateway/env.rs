@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, process::Command};
 
+use sallygate_test_support::{Slot, program};
 use serde_json::Value;
 
 use super::{
     TOKEN,
     process::{Site, gateway, output},
 };
-use crate::support::{Slot, program};
 
 fn services(site: &Site) -> String {
     format!(
@@ -159,7 +159,7 @@ async fn the_origin_is_that_of_the_command_line_or_of_the_file_or_where_the_gate
 async fn references_in_answers_begin_with_the_public_origin() {
     let site = Site::answering(|request| {
         let host = request.values("host")[0].to_owned();
-        crate::support::Reply::response(
+        sallygate_test_support::Reply::response(
             &format!("201 Created\nlocation: http://{host}/v1/items/7"),
             "made",
         )

@@ -3,10 +3,10 @@
 use http::Response;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use sallygate_test_support::Upstream;
 use tokio::sync::watch;
 
 use super::process::{Gateway, Site};
-use crate::support::Upstream;
 
 /// The API answers `first`, and `last` once it is told to.
 pub(super) async fn site() -> (Site, watch::Sender<()>) {

@@ -5,12 +5,12 @@ use std::{net::TcpListener, time::Duration};
 use http_body_util::BodyExt;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use sallygate::Body;
+use sallygate_test_support::{Answer, Upstream, within};
 
 use super::{
     TOKEN, held_back,
     process::{Gateway, Site, client},
 };
-use crate::support::{Answer, Upstream, within};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -27,16 +27,8 @@ async fn post(gateway: &Gateway, token: &str, length: usize) -> (u16, String) {
         .body(Body::from(vec![b'x'; length]))
         .unwrap();
     let answer = client().request(request).await.unwrap();
-    let answer = Answer::of(&crate::support::Oracle::new(), answer).await;
+    let answer = Answer::of(&sallygate_test_support::Oracle::new(), answer).await;
     (answer.status, answer.code_if_any())
-}
-
-impl Answer {
-    /// Of an answer that may be the upstream's.
-    fn code_if_any(&self) -> String {
-        let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
-        body["code"].as_str().unwrap_or_default().to_owned()
-    }
 }
 
 #[tokio::test]

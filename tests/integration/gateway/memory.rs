@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
+use sallygate_test_support::within;
+
 use super::{TOKEN, process::Site};
-use crate::support::within;
 
 #[tokio::test]
 async fn a_gibibyte_each_way_passes_in_little_memory() {

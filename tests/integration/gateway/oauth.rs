@@ -4,6 +4,7 @@ use std::fs;
 
 use http::Response;
 use sallygate::Body;
+use sallygate_test_support::{Authority, Secure, Slot};
 use serde_json::json;
 
 use super::{
@@ -12,7 +13,6 @@ use super::{
     endpoint::{JWT_BEARER, bearer, client, endpoint, form},
     process::Site,
 };
-use crate::support::{Authority, Secure, Slot};
 
 #[tokio::test]
 async fn oauth_asks_with_a_secret_a_refresh_token_or_an_assertion() {

@@ -2,12 +2,12 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::request::Builder;
+use sallygate_test_support::Slot;
 
 use super::{
     TOKEN,
     process::{Gateway, Site},
 };
-use crate::support::Slot;
 
 impl Site {
     fn preset(&self, name: &str, base: &str, more: &str) -> String {

@@ -18,13 +18,12 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use sallygate::Body;
+use sallygate_test_support::{Answer, Oracle, Recorded, Reply, Slot, Upstream, kill, within};
 use tokio::{
     sync::watch,
     task::spawn_blocking,
     time::{Instant, sleep},
 };
-
-use crate::support::{self, Answer, Oracle, Recorded, Reply, Slot, Upstream, kill, within};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -313,7 +312,7 @@ pub(crate) fn client() -> Client<HttpConnector, Body> {
 
 /// Runs the gateway to its end.
 pub(crate) async fn output(mut command: Command) -> Output {
-    support::output(&mut command, PATIENCE).await
+    sallygate_test_support::output(&mut command, PATIENCE).await
 }
 
 /// Builds the example, in the profile that these tests are built in.

@@ -2,13 +2,13 @@
 
 use http_body_util::BodyExt;
 use sallygate::Body;
+use sallygate_test_support::{Authority, Secure, Slot, Upstream};
 
 use super::{
     TOKEN,
     held_back::{self, begun},
     process::{Gateway, Site},
 };
-use crate::support::{Authority, Secure, Slot, Upstream};
 
 async fn status(gateway: &Gateway, path: &str, token: &str) -> u16 {
     gateway.get(path, token).await.status
@@ -24,7 +24,7 @@ async fn reread(site: &Site, gateway: &Gateway, file: &str, said: &str) {
 #[tokio::test]
 async fn services_come_change_and_go_without_a_request_lost() {
     let (site, finish) = held_back::site().await;
-    let other = Upstream::scripted(|_| crate::support::Reply::ok("moved")).await;
+    let other = Upstream::scripted(|_| sallygate_test_support::Reply::ok("moved")).await;
     other.accept(Slot::Bearer.show(&site.key));
     let gateway = site.start(&site.file(&site.up())).await;
     let token = site.token(TOKEN).await;

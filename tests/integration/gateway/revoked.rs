@@ -5,6 +5,10 @@ use std::{fs, io::Write, time::Duration};
 use http::Response;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use sallygate_test_support::{
+    websocket::{Io, POLICY_VIOLATION, Server, ask, exchange, handshake_at, rest},
+    within,
+};
 use tokio::net::TcpStream;
 
 use super::{
@@ -13,10 +17,6 @@ use super::{
     process::{Gateway, Site},
     refusals::refused,
     traffic::sockets,
-};
-use crate::{
-    support::within,
-    websocket::peer::{Io, POLICY_VIOLATION, Server, ask, exchange, handshake_at, rest},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -3,6 +3,7 @@
 use std::{fs, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sallygate_test_support::{PATIENCE, Slot, within};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -12,7 +13,6 @@ use super::{
     endpoint::{JWT_BEARER, bearer, endpoint, form},
     process::{Gateway, Site},
 };
-use crate::support::{PATIENCE, Slot, within};
 
 /// Calls until the answer has this status.
 async fn until(gateway: &Gateway, token: &str, status: u16) {

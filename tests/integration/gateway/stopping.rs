@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use http_body_util::BodyExt;
+use sallygate_test_support::{
+    websocket::{GOING_AWAY, Server, ask, exchange, handshake_at, rest},
+    within,
+};
 use tokio::io::AsyncReadExt;
 
 use super::{
@@ -10,10 +14,6 @@ use super::{
     held_back::{self, begun},
     process::Site,
     traffic::sockets,
-};
-use crate::{
-    support::within,
-    websocket::peer::{GOING_AWAY, Server, ask, exchange, handshake_at, rest},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -4,20 +4,16 @@ use http::Version;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sallygate::Body;
+use sallygate_test_support::{
+    Answer, Slot,
+    websocket::{Server, ask, exchange, field, handshake_at, http2},
+};
 use tokio::net::TcpListener;
 
 use super::{
     TOKEN,
     process::{Gateway, Site},
     refusals::refused,
-};
-use crate::{
-    support::{Answer, Slot},
-    websocket::{
-        http2,
-        peer::{Server, ask, exchange, field, handshake_at},
-        tokens::listable,
-    },
 };
 
 async fn at_host(gateway: &Gateway, host: &str, path: &str, token: &str) -> Answer {
@@ -177,7 +173,7 @@ async fn a_websocket_passes_over_http_1_and_over_http_2() {
 async fn a_credential_among_the_subprotocols_is_written_in_the_file() {
     let site = Site::new().await;
     let mut server = Server::switching("").await;
-    let key = listable(&site.oracle);
+    let key = site.oracle.listable_secret();
     site.write("list.key", &key);
     let service = sockets(&site, &server)
         .replace("\"bearer\"", "{ subprotocol = \"key.\" }")

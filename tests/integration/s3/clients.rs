@@ -2,13 +2,11 @@
 
 use std::{fs, path::Path};
 
+use sallygate_test_support::{client, program};
 use serde_json::{Value, json};
 
 use super::stage::{OWN, Stage};
-use crate::{
-    clients::matrix::{Matrix, OF_THE_SYSTEM, S3 as GROUP},
-    support::{client, program},
-};
+use crate::clients::matrix::{Matrix, OF_THE_SYSTEM, S3 as GROUP};
 
 async fn boto3(tls: bool) -> Option<String> {
     let python = client("venv/bin/python")?;

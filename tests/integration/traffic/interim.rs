@@ -9,15 +9,13 @@ use std::{
 };
 
 use sallygate::Client;
+use sallygate_test_support::PATIENCE;
 
 use super::{
     faulty::{Faulty, Seen, fault},
     scene::{SHORT, Scene, Terms},
 };
-use crate::{
-    gateway::process::{Gateway, Site},
-    support::PATIENCE,
-};
+use crate::gateway::process::{Gateway, Site};
 
 const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n";
 

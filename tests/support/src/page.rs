@@ -9,21 +9,21 @@ use std::{
 /// A page of the documentation, in tables whose rows the tests report.
 ///
 /// They are compared with the page, or written to it if the environment variable `SALLYGATE_WRITE_DOCS` is 1.
-pub(crate) struct Page {
+pub struct Page {
     /// Below the crate's folder.
-    pub(crate) path: &'static str,
-    pub(crate) head: &'static str,
+    pub path: &'static str,
+    pub head: &'static str,
     /// What every table begins with: the column of the rows' names, and more.
-    pub(crate) columns: &'static [&'static str],
-    pub(crate) tables: &'static [Table],
+    pub columns: &'static [&'static str],
+    pub tables: &'static [Table],
 }
 
-pub(crate) struct Table {
-    pub(crate) title: &'static str,
+pub struct Table {
+    pub title: &'static str,
     /// The names of the rows: no two of a page are the same.
-    pub(crate) rows: &'static [&'static str],
+    pub rows: &'static [&'static str],
     /// Those that come after the page's.
-    pub(crate) columns: &'static [&'static str],
+    pub columns: &'static [&'static str],
 }
 
 /// By name, the rest of the row.
@@ -33,7 +33,7 @@ const ADVICE: &str = "if that is right, run the tests with SALLYGATE_WRITE_DOCS=
 
 impl Page {
     /// What was seen of `row`.
-    pub(crate) fn report(&self, row: &str, cells: &[&str]) {
+    pub fn report(&self, row: &str, cells: &[&str]) {
         let Some((row, _)) = self.find(row) else {
             panic!("not in the list: {row}");
         };
@@ -53,7 +53,7 @@ impl Page {
     }
 
     /// The page is as the reports write it, and has every row.
-    pub(crate) fn check(&self) {
+    pub fn check(&self) {
         let (_lock, rows) = (lock(), self.read());
         let text = self.render(&rows);
         if writing() {
@@ -115,7 +115,7 @@ impl Page {
     }
 
     fn file(&self) -> PathBuf {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(self.path)
+        crate::repository().join(self.path)
     }
 }
 

@@ -25,7 +25,7 @@ type Window = [u8; WINDOW];
 /// base64 at any alignment in both alphabets.
 ///
 /// It looks when it is dropped.
-pub(crate) struct Oracle {
+pub struct Oracle {
     log_from: usize,
     windows: Mutex<Windows>,
     evidence: Mutex<Vec<(String, Vec<u8>)>>,
@@ -40,7 +40,7 @@ struct Windows {
 
 /// Where a credential stands in a request to its own upstream: the one place where it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Slot {
+pub enum Slot {
     Basic(&'static str),
     Bearer,
     Header(&'static str),
@@ -49,7 +49,7 @@ pub(crate) enum Slot {
 
 impl Slot {
     /// The bytes on the wire, with enough around them that they are nothing else.
-    pub(crate) fn show(self, key: &str) -> String {
+    pub fn show(self, key: &str) -> String {
         match self {
             Self::Basic(user) => {
                 let pair = STANDARD.encode(format!("{user}:{key}"));
@@ -73,7 +73,7 @@ fn percent_unreserved(text: &str) -> String {
 }
 
 impl Oracle {
-    pub(crate) fn new() -> Arc<Self> {
+    pub fn new() -> Arc<Self> {
         listen();
         Arc::new(Self {
             log_from: lock(&LOG).len(),
@@ -83,7 +83,7 @@ impl Oracle {
     }
 
     /// Makes a secret that is looked for from now on.
-    pub(crate) fn secret(&self, name: &'static str) -> String {
+    pub fn secret(&self, name: &'static str) -> String {
         const LETTERS: &[u8; 64] =
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         let secret: String = random::<48>()
@@ -94,8 +94,15 @@ impl Oracle {
         secret
     }
 
+    /// Makes a secret of characters that may stand in a list of subprotocols.
+    pub fn listable_secret(&self) -> String {
+        let key = self.secret("credential").replace(['+', '/'], "-");
+        self.watch("credential", &key);
+        key
+    }
+
     /// Looks for `secret` from now on. It must be random: any twelve characters of it count.
-    pub(crate) fn watch(&self, name: &'static str, secret: &str) {
+    pub fn watch(&self, name: &'static str, secret: &str) {
         let mut windows = lock(&self.windows);
         for (form, text) in forms(secret.as_bytes()) {
             windows.add(name, form, &text);
@@ -103,7 +110,7 @@ impl Oracle {
     }
 
     /// Looks for a token from now on. The header of a JWT is the same for all of them, and no secret.
-    pub(crate) fn watch_token(&self, token: &str) {
+    pub fn watch_token(&self, token: &str) {
         let parts: Vec<_> = token.split('.').collect();
         match parts[..] {
             [_, payload, signature] => {
@@ -115,20 +122,20 @@ impl Oracle {
     }
 
     /// Takes something in which there must be no secret.
-    pub(crate) fn saw(&self, place: impl Into<String>, bytes: impl Into<Vec<u8>>) {
+    pub fn saw(&self, place: impl Into<String>, bytes: impl Into<Vec<u8>>) {
         lock(&self.evidence).push((place.into(), bytes.into()));
     }
 
-    pub(crate) fn saw_debug(&self, value: &impl Debug) {
+    pub fn saw_debug(&self, value: &impl Debug) {
         self.saw("Debug", format!("{value:?} {value:#?}"));
     }
 
-    pub(crate) fn saw_display(&self, value: &impl Display) {
+    pub fn saw_display(&self, value: &impl Display) {
         self.saw("Display", format!("{value}"));
     }
 
     /// Takes a request as an upstream got it. Of `own`, the credential may stand in its slot, once.
-    pub(crate) fn saw_request(&self, place: &str, raw: &[u8], own: &[String]) {
+    pub fn saw_request(&self, place: &str, raw: &[u8], own: &[String]) {
         let mut rest = raw.to_vec();
         for slot in own {
             if let Some(at) = memchr::memmem::find(&rest, slot.as_bytes()) {
@@ -140,7 +147,7 @@ impl Oracle {
     }
 
     /// All leaks so far: which secret, in which form, where. Never the secret itself.
-    pub(crate) fn leaks(&self) -> Vec<String> {
+    pub fn leaks(&self) -> Vec<String> {
         let windows = lock(&self.windows);
         let mut leaks = Vec::new();
         windows.find("log", &lock(&LOG)[self.log_from..], &mut leaks);
@@ -248,7 +255,7 @@ fn forms(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Random bytes.
-pub(super) fn random<const N: usize>() -> [u8; N] {
+pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rustls::crypto::aws_lc_rs::default_provider()
         .secure_random

@@ -13,40 +13,38 @@ use hyper::body::Incoming;
 use sallygate::{Api, Body, Client, Credential, Issuer, JwtVerifier, ProxyLayer, Target};
 use tower::{BoxError, ServiceExt};
 
-use super::{Answer, Front, Oracle, Recorded, Reply, Secure, Slot, Upstream, oracle::random};
+use crate::{Answer, Front, Oracle, Recorded, Reply, Secure, Slot, Upstream, oracle::random};
 
 /// A whole installation: two upstreams with a credential each, an issuer, a verifier and a clock. Every secret in it is
 /// fresh, and looked for everywhere when it is dropped.
 ///
 /// Its services are `svc`, a bearer key for `upstream` below `/v1`, and `other`, an `x-other-key` for `other`.
-pub(crate) struct Stack {
-    pub(crate) oracle: Arc<Oracle>,
-    pub(crate) upstream: Upstream,
-    pub(crate) other: Upstream,
-    pub(crate) key: Credential,
+pub struct Stack {
+    pub oracle: Arc<Oracle>,
+    pub upstream: Upstream,
+    pub other: Upstream,
+    pub key: Credential,
     /// What is in `key`.
-    pub(crate) secret_key: String,
-    pub(crate) other_key: Credential,
-    pub(crate) jwt_secret: String,
-    pub(crate) clock: TestClock,
-    pub(crate) issuer: Issuer,
+    pub secret_key: String,
+    pub other_key: Credential,
+    pub jwt_secret: String,
+    pub clock: TestClock,
+    pub issuer: Issuer,
 }
 
 impl Stack {
     /// Every request is answered with 200 and `hello`.
-    pub(crate) async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::answering(|_| Reply::ok("hello")).await
     }
 
     /// The upstream of `svc` answers with this script.
-    pub(crate) async fn answering(
-        script: impl Fn(&Recorded) -> Reply + Send + Sync + 'static,
-    ) -> Self {
+    pub async fn answering(script: impl Fn(&Recorded) -> Reply + Send + Sync + 'static) -> Self {
         Self::upon(Upstream::scripted(script).await).await
     }
 
     /// The upstream of `svc` is this one.
-    pub(crate) async fn upon(upstream: Upstream) -> Self {
+    pub async fn upon(upstream: Upstream) -> Self {
         let oracle = Oracle::new();
         let other = Upstream::scripted(|_| Reply::ok("other")).await;
         let secret_key = oracle.secret("credential");
@@ -72,30 +70,26 @@ impl Stack {
         }
     }
 
-    pub(crate) fn target(&self) -> Target {
+    pub fn target(&self) -> Target {
         Target::dangerous_plaintext(&format!("http://{}/v1", self.upstream.addr)).unwrap()
     }
 
-    pub(crate) fn verifier(&self) -> JwtVerifier {
+    pub fn verifier(&self) -> JwtVerifier {
         JwtVerifier::hs256(&self.jwt_secret).unwrap()
     }
 
     /// `svc` as it usually is.
-    pub(crate) fn svc(&self) -> Api {
+    pub fn svc(&self) -> Api {
         Api::bearer(self.target(), self.key.clone())
     }
 
     /// The proxy at `/proxy` with both services.
-    pub(crate) fn layer(&self) -> ProxyLayer {
+    pub fn layer(&self) -> ProxyLayer {
         self.layer_with("svc", self.svc())
     }
 
     /// The proxy at `/proxy` with this service, and `other`.
-    pub(crate) fn layer_with(
-        &self,
-        name: &str,
-        config: impl sallygate::ServiceConfig,
-    ) -> ProxyLayer {
+    pub fn layer_with(&self, name: &str, config: impl sallygate::ServiceConfig) -> ProxyLayer {
         let target = Target::dangerous_plaintext(&format!("http://{}", self.other.addr)).unwrap();
         let header = HeaderName::from_static("x-other-key");
         let other = Api::header(target, header, self.other_key.clone()).unwrap();
@@ -107,7 +101,7 @@ impl Stack {
     }
 
     /// The proxy at `/proxy` without services.
-    pub(crate) fn empty_layer(&self) -> ProxyLayer {
+    pub fn empty_layer(&self) -> ProxyLayer {
         let clock = self.clock.clone();
         ProxyLayer::new("/proxy", self.verifier())
             .unwrap()
@@ -116,12 +110,12 @@ impl Stack {
     }
 
     /// Serves the usual proxy over TCP.
-    pub(crate) async fn front(&self) -> Front {
+    pub async fn front(&self) -> Front {
         self.serve(self.layer().into_service()).await
     }
 
     /// Serves any application over TCP.
-    pub(crate) async fn serve<S, B>(&self, service: S) -> Front
+    pub async fn serve<S, B>(&self, service: S) -> Front
     where
         S: tower::Service<http::Request<Incoming>, Response = http::Response<B>>
             + Clone
@@ -136,7 +130,7 @@ impl Stack {
     }
 
     /// Sends one request in process, and keeps what came back beside the answer.
-    pub(crate) async fn call<S, B>(&self, service: S, request: http::Request<Body>) -> Answer
+    pub async fn call<S, B>(&self, service: S, request: http::Request<Body>) -> Answer
     where
         S: tower::Service<http::Request<Body>, Response = http::Response<B>>,
         S::Error: std::fmt::Debug,
@@ -148,18 +142,18 @@ impl Stack {
     }
 
     /// A token for a sandbox of its own.
-    pub(crate) fn token(&self) -> String {
+    pub fn token(&self) -> String {
         self.watched(self.issuer.issue(sandbox()).sign().unwrap())
     }
 
     /// Looks for this token too.
-    pub(crate) fn watched(&self, token: String) -> String {
+    pub fn watched(&self, token: String) -> String {
         self.oracle.watch_token(&token);
         token
     }
 
     /// Signs exactly these bytes with the secret of this stack.
-    pub(crate) fn sign(&self, header: &str, payload: impl AsRef<[u8]>) -> String {
+    pub fn sign(&self, header: &str, payload: impl AsRef<[u8]>) -> String {
         use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
         let key = jsonwebtoken::EncodingKey::from_secret(self.jwt_secret.as_bytes());
         let message = format!("{}.{}", BASE64.encode(header), BASE64.encode(payload));
@@ -169,7 +163,7 @@ impl Stack {
     }
 
     /// Another upstream of this stack's: what it received is searched too.
-    pub(crate) fn saw_secure(&self, name: &str, upstream: &Secure) {
+    pub fn saw_secure(&self, name: &str, upstream: &Secure) {
         for request in upstream.requests.lock().unwrap().iter() {
             let rest = format!("{:?}", request.trailers);
             let raw = [request.head.as_bytes(), &request.body, rest.as_bytes()].concat();
@@ -177,7 +171,7 @@ impl Stack {
         }
     }
 
-    pub(crate) fn saw_upstream(&self, name: &str, upstream: &Upstream) {
+    pub fn saw_upstream(&self, name: &str, upstream: &Upstream) {
         for request in upstream.requests() {
             self.oracle
                 .saw_request(name, &request.raw, &upstream.accepted());
@@ -209,7 +203,7 @@ fn sandbox() -> String {
 
 /// A clock that moves when it is told to.
 #[derive(Clone)]
-pub(crate) struct TestClock(Arc<AtomicU64>);
+pub struct TestClock(Arc<AtomicU64>);
 
 impl TestClock {
     fn new() -> Self {
@@ -217,15 +211,15 @@ impl TestClock {
         Self(Arc::new(AtomicU64::new(now.as_secs())))
     }
 
-    pub(crate) fn now(&self) -> SystemTime {
+    pub fn now(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(self.seconds())
     }
 
-    pub(crate) fn seconds(&self) -> u64 {
+    pub fn seconds(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn advance(&self, seconds: u64) {
+    pub fn advance(&self, seconds: u64) {
         self.0.fetch_add(seconds, Ordering::SeqCst);
     }
 }

@@ -15,14 +15,14 @@ use tokio_rustls::TlsAcceptor;
 use tower::{BoxError, Service, service_fn};
 
 /// A server for HTTP/1.1 and HTTP/2 on loopback, plain or over TLS, for as long as this lives.
-pub(crate) struct Server {
-    pub(crate) addr: SocketAddr,
+pub struct Server {
+    pub addr: SocketAddr,
     task: JoinHandle<()>,
 }
 
 impl Server {
     /// Answers with what `respond` makes of a request.
-    pub(crate) async fn answering<F>(
+    pub async fn answering<F>(
         tls: Option<TlsAcceptor>,
         respond: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     ) -> Self
@@ -37,7 +37,7 @@ impl Server {
         Self::start(tls, service).await
     }
 
-    pub(crate) async fn start<S, B>(tls: Option<TlsAcceptor>, service: S) -> Self
+    pub async fn start<S, B>(tls: Option<TlsAcceptor>, service: S) -> Self
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
         S::Future: Send,

@@ -14,13 +14,13 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::PATIENCE;
+use crate::PATIENCE;
 
 /// A real HTTP/1.1 server on loopback that keeps every byte it was sent.
 ///
 /// It answers with its script to requests that bear the credential, once and in its slot, and with 403 to all others.
-pub(crate) struct Upstream {
-    pub(crate) addr: SocketAddr,
+pub struct Upstream {
+    pub addr: SocketAddr,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
@@ -35,20 +35,20 @@ struct Shared {
 
 /// A request as it arrived.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Recorded {
+pub struct Recorded {
     /// Every byte, framing included.
-    pub(crate) raw: Vec<u8>,
+    pub raw: Vec<u8>,
     /// Request line and header fields, with the empty line at the end.
-    pub(crate) head: String,
-    pub(crate) body: Vec<u8>,
-    pub(crate) trailers: Vec<(String, String)>,
+    pub head: String,
+    pub body: Vec<u8>,
+    pub trailers: Vec<(String, String)>,
     /// Whether the body came to its end.
-    pub(crate) complete: bool,
-    pub(crate) authorized: bool,
+    pub complete: bool,
+    pub authorized: bool,
 }
 
 /// What an upstream does about a request that it has read.
-pub(crate) enum Reply {
+pub enum Reply {
     /// These bytes; the connection stays.
     Bytes(Vec<u8>),
     /// These bytes, then the end.
@@ -59,7 +59,7 @@ pub(crate) enum Reply {
 
 impl Reply {
     /// A response with a `Content-Length`; `head` is what follows `HTTP/1.1 `, header fields included.
-    pub(crate) fn response(head: &str, body: impl AsRef<[u8]>) -> Self {
+    pub fn response(head: &str, body: impl AsRef<[u8]>) -> Self {
         let body = body.as_ref();
         let head = head.trim_end().replace("\r\n", "\n").replace('\n', "\r\n");
         let mut bytes =
@@ -68,16 +68,14 @@ impl Reply {
         Self::Bytes(bytes)
     }
 
-    pub(crate) fn ok(body: impl AsRef<[u8]>) -> Self {
+    pub fn ok(body: impl AsRef<[u8]>) -> Self {
         Self::response("200 OK", body)
     }
 }
 
 impl Upstream {
     /// Answers each request with what `script` makes of it.
-    pub(crate) async fn scripted(
-        script: impl Fn(&Recorded) -> Reply + Send + Sync + 'static,
-    ) -> Self {
+    pub async fn scripted(script: impl Fn(&Recorded) -> Reply + Send + Sync + 'static) -> Self {
         let script = Arc::new(script);
         Self::with(move |mut conn| {
             let script = script.clone();
@@ -101,7 +99,7 @@ impl Upstream {
     }
 
     /// Hands each connection to `handler`.
-    pub(crate) async fn with<F>(handler: impl Fn(Conn) -> F + Send + 'static) -> Self
+    pub async fn with<F>(handler: impl Fn(Conn) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -142,33 +140,33 @@ impl Upstream {
     }
 
     /// Takes requests with this in them, once, for authorized.
-    pub(crate) fn accept(&self, slot: String) {
+    pub fn accept(&self, slot: String) {
         let mut slots = self.shared.slots.lock().unwrap();
         if !slots.contains(&slot) {
             slots.push(slot);
         }
     }
 
-    pub(crate) fn accepted(&self) -> Vec<String> {
+    pub fn accepted(&self) -> Vec<String> {
         self.shared.slots.lock().unwrap().clone()
     }
 
-    pub(crate) fn requests(&self) -> Vec<Recorded> {
+    pub fn requests(&self) -> Vec<Recorded> {
         self.shared.requests.lock().unwrap().clone()
     }
 
-    pub(crate) fn last(&self) -> Recorded {
+    pub fn last(&self) -> Recorded {
         self.requests()
             .pop()
             .expect("the upstream received nothing")
     }
 
-    pub(crate) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
     /// Waits until what has arrived satisfies `condition`.
-    pub(crate) async fn until(&self, condition: impl Fn(&[Recorded]) -> bool) {
+    pub async fn until(&self, condition: impl Fn(&[Recorded]) -> bool) {
         let mut changed = self.shared.changed.subscribe();
         within(PATIENCE, async {
             while !condition(&self.requests()) {
@@ -179,7 +177,7 @@ impl Upstream {
     }
 
     /// Waits until every connection to it has ended.
-    pub(crate) async fn until_deserted(&self, limit: Duration) {
+    pub async fn until_deserted(&self, limit: Duration) {
         let mut changed = self.shared.changed.subscribe();
         within(limit, async {
             while self.shared.open.load(Ordering::SeqCst) > 0 {
@@ -197,12 +195,12 @@ impl Drop for Upstream {
 }
 
 impl Recorded {
-    pub(crate) fn line(&self) -> &str {
+    pub fn line(&self) -> &str {
         self.head.lines().next().unwrap_or_default()
     }
 
     /// The header fields in the order in which they came.
-    pub(crate) fn fields(&self) -> Vec<(&str, &str)> {
+    pub fn fields(&self) -> Vec<(&str, &str)> {
         self.head
             .lines()
             .skip(1)
@@ -210,7 +208,7 @@ impl Recorded {
             .collect()
     }
 
-    pub(crate) fn values(&self, name: &str) -> Vec<&str> {
+    pub fn values(&self, name: &str) -> Vec<&str> {
         let named = |(field, _): &(&str, &str)| field.eq_ignore_ascii_case(name);
         self.fields()
             .into_iter()
@@ -219,13 +217,13 @@ impl Recorded {
             .collect()
     }
 
-    pub(crate) fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: &str) -> bool {
         !self.values(name).is_empty()
     }
 }
 
 /// One connection to an upstream, seen from its side.
-pub(crate) struct Conn {
+pub struct Conn {
     stream: TcpStream,
     read: Vec<u8>,
     shared: Arc<Shared>,
@@ -234,14 +232,14 @@ pub(crate) struct Conn {
 
 impl Conn {
     /// Reads a request to its end. `None` when the connection ends.
-    pub(crate) async fn read_request(&mut self) -> Option<usize> {
+    pub async fn read_request(&mut self) -> Option<usize> {
         let index = self.read_head().await?;
         while self.read_body().await?.is_some() {}
         Some(index)
     }
 
     /// Reads the head of the next request.
-    pub(crate) async fn read_head(&mut self) -> Option<usize> {
+    pub async fn read_head(&mut self) -> Option<usize> {
         self.current = None;
         let head = self.take_until(b"\r\n\r\n").await?;
         let head_text: String = head.iter().map(|byte| char::from(*byte)).collect();
@@ -264,12 +262,12 @@ impl Conn {
     }
 
     /// The head of a request that was read.
-    pub(crate) fn head(&self, index: usize) -> String {
+    pub fn head(&self, index: usize) -> String {
         self.shared.requests.lock().unwrap()[index].head.clone()
     }
 
     /// Reads some of the body: `Some(None)` at its end, `None` when the connection ends.
-    pub(crate) async fn read_body(&mut self) -> Option<Option<Vec<u8>>> {
+    pub async fn read_body(&mut self) -> Option<Option<Vec<u8>>> {
         let (complete, so_far, chunked, length) = self.record(|request| {
             let length = request
                 .values("content-length")
@@ -329,17 +327,17 @@ impl Conn {
         Some(None)
     }
 
-    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+    pub async fn write(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
     }
 
     /// Waits until the other side has ended the connection.
-    pub(crate) async fn closed(&mut self) {
+    pub async fn closed(&mut self) {
         while self.fill().await.is_some() {}
     }
 
     /// Ends the connection the hard way.
-    pub(crate) fn reset(self) {
+    pub fn reset(self) {
         let stream = socket2::SockRef::from(&self.stream);
         stream.set_linger(Some(Duration::ZERO)).unwrap();
     }
@@ -382,7 +380,7 @@ impl Drop for Conn {
 }
 
 /// Waits for something that must happen.
-pub(crate) async fn within<T>(limit: Duration, event: impl Future<Output = T>) -> T {
+pub async fn within<T>(limit: Duration, event: impl Future<Output = T>) -> T {
     tokio::time::timeout(limit, event)
         .await
         .expect("it did not happen in time")

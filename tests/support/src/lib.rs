@@ -8,9 +8,10 @@ mod secure;
 mod server;
 mod stack;
 mod upstream;
+pub mod websocket;
 mod wire;
 
-pub(crate) use self::{
+pub use self::{
     answer::Answer,
     oracle::{Oracle, Slot},
     page::{Page, Table},
@@ -22,18 +23,23 @@ pub(crate) use self::{
     wire::{Front, Wire},
 };
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use socket2::{Domain, Socket, Type};
 
 /// How long a test waits for what must come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A place where nobody listens, and nobody else can.
-pub(crate) fn nowhere() -> (Socket, SocketAddr) {
+pub fn nowhere() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     socket.bind(&any.into()).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     (socket, address)
+}
+
+/// The folder of the repository.
+pub(crate) fn repository() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }

@@ -15,17 +15,17 @@ use tokio::{
 };
 use tower::{BoxError, Service};
 
-use super::{Answer, Oracle, PATIENCE, within};
+use crate::{Answer, Oracle, PATIENCE, within};
 
 /// The proxy, served on loopback by hyper, HTTP/1.1 and HTTP/2.
-pub(crate) struct Front {
-    pub(crate) addr: SocketAddr,
+pub struct Front {
+    pub addr: SocketAddr,
     oracle: Arc<Oracle>,
     task: JoinHandle<()>,
 }
 
 impl Front {
-    pub(crate) async fn serve<S, B>(oracle: Arc<Oracle>, service: S) -> Self
+    pub async fn serve<S, B>(oracle: Arc<Oracle>, service: S) -> Self
     where
         S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
         S::Future: Send,
@@ -59,7 +59,7 @@ impl Front {
     }
 
     /// Opens a connection.
-    pub(crate) async fn connect(&self) -> Wire {
+    pub async fn connect(&self) -> Wire {
         Wire {
             stream: TcpStream::connect(self.addr).await.unwrap(),
             unread: Vec::new(),
@@ -69,11 +69,11 @@ impl Front {
         }
     }
 
-    pub(crate) fn get(&self, target: &str, token: &str) -> Request<'_> {
+    pub fn get(&self, target: &str, token: &str) -> Request<'_> {
         self.request("GET", target).token(token)
     }
 
-    pub(crate) fn request(&self, method: &str, target: &str) -> Request<'_> {
+    pub fn request(&self, method: &str, target: &str) -> Request<'_> {
         Request {
             front: self,
             line: format!("{method} {target} HTTP/1.1"),
@@ -91,7 +91,7 @@ impl Drop for Front {
 
 /// A request over a connection of its own, byte for byte as it was put together.
 #[must_use]
-pub(crate) struct Request<'f> {
+pub struct Request<'f> {
     front: &'f Front,
     line: String,
     fields: Vec<(String, Vec<u8>)>,
@@ -99,23 +99,23 @@ pub(crate) struct Request<'f> {
 }
 
 impl Request<'_> {
-    pub(crate) fn token(self, token: &str) -> Self {
+    pub fn token(self, token: &str) -> Self {
         self.header("authorization", format!("Bearer {token}"))
     }
 
-    pub(crate) fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.fields.push((name.into(), value.as_ref().to_vec()));
         self
     }
 
     /// Adds a body with its length.
-    pub(crate) fn body(mut self, body: impl AsRef<[u8]>) -> Self {
+    pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
         self.body = body.as_ref().to_vec();
         let length = self.body.len().to_string();
         self.header("content-length", length)
     }
 
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = format!("{}\r\n", self.line).into_bytes();
         for (name, value) in &self.fields {
             bytes.extend_from_slice(name.as_bytes());
@@ -128,7 +128,7 @@ impl Request<'_> {
         bytes
     }
 
-    pub(crate) async fn send(self) -> Answer {
+    pub async fn send(self) -> Answer {
         let mut wire = self.front.connect().await;
         wire.send(&self.bytes()).await;
         if self.line.starts_with("HEAD ") {
@@ -140,7 +140,7 @@ impl Request<'_> {
 }
 
 /// One connection to the proxy, as a caller holds it. Every byte that comes back is searched for secrets.
-pub(crate) struct Wire {
+pub struct Wire {
     stream: TcpStream,
     unread: Vec<u8>,
     seen: Vec<u8>,
@@ -150,26 +150,26 @@ pub(crate) struct Wire {
 
 impl Wire {
     /// Sends bytes; that the other side has closed shows in its answer.
-    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref()).await;
     }
 
     /// Sends bytes, for callers who care whether they arrive.
-    pub(crate) async fn send_all(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+    pub async fn send_all(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
         self.stream.write_all(bytes.as_ref()).await
     }
 
     /// Reads the next response, past any 1xx.
-    pub(crate) async fn answer(&mut self) -> Answer {
+    pub async fn answer(&mut self) -> Answer {
         self.read_answer(false).await
     }
 
-    pub(crate) async fn answer_to_head(&mut self) -> Answer {
+    pub async fn answer_to_head(&mut self) -> Answer {
         self.read_answer(true).await
     }
 
     /// Reads the head of the next response. The body is left to [`read_body`](Self::read_body).
-    pub(crate) async fn head(&mut self) -> Answer {
+    pub async fn head(&mut self) -> Answer {
         loop {
             let head = within(PATIENCE, self.raw_head()).await;
             assert!(!head.is_empty(), "the connection ended before a response");
@@ -189,18 +189,18 @@ impl Wire {
     }
 
     /// Reads the next head, be it of a 1xx.
-    pub(crate) async fn raw_head(&mut self) -> String {
+    pub async fn raw_head(&mut self) -> String {
         let head = self.take_until(b"\r\n\r\n").await.unwrap_or_default();
         head.iter().map(|byte| char::from(*byte)).collect()
     }
 
     /// Reads the next piece of the body into `answer`; `false` at its end, however it came about.
-    pub(crate) async fn read_body(&mut self, answer: &mut Answer) -> bool {
+    pub async fn read_body(&mut self, answer: &mut Answer) -> bool {
         within(PATIENCE, self.piece(answer)).await
     }
 
     /// Whether the other side has ended the connection; if not, a probe on it is answered.
-    pub(crate) async fn is_closed(&mut self) -> bool {
+    pub async fn is_closed(&mut self) -> bool {
         if self.ended {
             return true;
         }
@@ -212,7 +212,7 @@ impl Wire {
     }
 
     /// Reads until the other side ends the connection: all bytes not read so far.
-    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+    pub async fn rest(&mut self) -> Vec<u8> {
         within(PATIENCE, async { while self.fill().await {} }).await;
         std::mem::take(&mut self.unread)
     }

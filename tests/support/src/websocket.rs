@@ -1,6 +1,8 @@
 //! Both sides of a WebSocket, byte by byte.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+pub mod http2;
+
+use std::{net::SocketAddr, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sallygate::{Api, Policy, Target};
@@ -12,47 +14,46 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{Front, Stack, within};
+use crate::{Front, PATIENCE, Stack, within};
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// The closing frames of the proxy: to the caller, and to the upstream.
-pub(crate) const GOING_AWAY: (&[u8], &[u8]) = (
+pub const GOING_AWAY: (&[u8], &[u8]) = (
     &[0x88, 2, 0x03, 0xe9],
     &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9],
 );
-pub(crate) const POLICY_VIOLATION: (&[u8], &[u8]) = (
+pub const POLICY_VIOLATION: (&[u8], &[u8]) = (
     &[0x88, 2, 0x03, 0xf0],
     &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xf0],
 );
 
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-pub(crate) type Io = Box<dyn Stream>;
+pub type Io = Box<dyn Stream>;
 
 /// An upstream that takes a handshake, answers it, and hands its connection to the test.
-pub(crate) struct Server {
-    pub(crate) addr: SocketAddr,
+pub struct Server {
+    pub addr: SocketAddr,
     accepted: mpsc::Receiver<(String, Io)>,
     task: JoinHandle<()>,
 }
 
 impl Server {
     /// Takes every handshake; `more` is in its answers.
-    pub(crate) async fn switching(more: &'static str) -> Self {
+    pub async fn switching(more: &'static str) -> Self {
         Self::answering(move |head| switching(head, more)).await
     }
 
-    pub(crate) async fn answering(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+    pub async fn answering(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self::on(listener, None, answer)
     }
 
-    pub(crate) fn on(
+    pub fn on(
         listener: TcpListener,
         tls: Option<TlsAcceptor>,
         answer: impl Fn(&str) -> String + Send + Sync + 'static,
@@ -83,16 +84,16 @@ impl Server {
     }
 
     /// The next handshake, and the connection that it came on.
-    pub(crate) async fn next(&mut self) -> (String, Io) {
+    pub async fn next(&mut self) -> (String, Io) {
         within(PATIENCE, self.accepted.recv()).await.unwrap()
     }
 
     /// Whether there was none.
-    pub(crate) fn is_untouched(&mut self) -> bool {
+    pub fn is_untouched(&mut self) -> bool {
         self.accepted.try_recv().is_err()
     }
 
-    pub(crate) fn target(&self) -> Target {
+    pub fn target(&self) -> Target {
         Target::dangerous_plaintext(&format!("http://{}/v1", self.addr)).unwrap()
     }
 }
@@ -104,19 +105,19 @@ impl Drop for Server {
 }
 
 /// The service `ws` of a stack, before a server.
-pub(crate) struct Scene {
-    pub(crate) stack: Stack,
-    pub(crate) server: Server,
-    pub(crate) front: Front,
-    pub(crate) token: String,
+pub struct Scene {
+    pub stack: Stack,
+    pub server: Server,
+    pub front: Front,
+    pub token: String,
 }
 
 impl Scene {
-    pub(crate) async fn new(server: Server, policy: Policy) -> Self {
+    pub async fn new(server: Server, policy: Policy) -> Self {
         Self::with(server, |service| service.with_policy(policy)).await
     }
 
-    pub(crate) async fn with(server: Server, change: impl FnOnce(Api) -> Api) -> Self {
+    pub async fn with(server: Server, change: impl FnOnce(Api) -> Api) -> Self {
         let stack = Stack::new().await;
         let service = change(Api::bearer(server.target(), stack.key.clone()));
         let layer = stack.layer_with("ws", service);
@@ -131,7 +132,7 @@ impl Scene {
     }
 
     /// A socket, open: its two ends.
-    pub(crate) async fn open(&mut self) -> (TcpStream, Io) {
+    pub async fn open(&mut self) -> (TcpStream, Io) {
         let (answer, caller) = ask(self.front.addr, &handshake(&self.token, "")).await;
         assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
         let (_, upstream) = self.server.next().await;
@@ -140,7 +141,7 @@ impl Scene {
 }
 
 /// The answer that takes the handshake.
-pub(crate) fn switching(head: &str, more: &str) -> String {
+pub fn switching(head: &str, more: &str) -> String {
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Accept: {}\r\n{more}\r\n",
@@ -156,7 +157,7 @@ fn accept(key: &str) -> String {
 }
 
 /// The value of a field that is there once; empty if there is none.
-pub(crate) fn field<'h>(head: &'h str, name: &str) -> &'h str {
+pub fn field<'h>(head: &'h str, name: &str) -> &'h str {
     let fields = head.lines().filter_map(|line| line.split_once(": "));
     let mut found = fields.filter(|(field, _)| field.eq_ignore_ascii_case(name));
     let value = found.next().map_or("", |(_, value)| value);
@@ -164,14 +165,14 @@ pub(crate) fn field<'h>(head: &'h str, name: &str) -> &'h str {
     value
 }
 
-pub(crate) fn handshake(token: &str, more: &str) -> String {
+pub fn handshake(token: &str, more: &str) -> String {
     handshake_at(
         "/proxy/ws/chat?room=1",
         &format!("Authorization: Bearer {token}\r\n{more}"),
     )
 }
 
-pub(crate) fn handshake_at(path: &str, more: &str) -> String {
+pub fn handshake_at(path: &str, more: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: gate.test\r\nConnection: keep-alive, Upgrade\r\n\
          Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{more}\r\n"
@@ -179,14 +180,14 @@ pub(crate) fn handshake_at(path: &str, more: &str) -> String {
 }
 
 /// Sends a request, and reads the head of the answer.
-pub(crate) async fn ask(front: SocketAddr, request: &str) -> (String, TcpStream) {
+pub async fn ask(front: SocketAddr, request: &str) -> (String, TcpStream) {
     let mut caller = TcpStream::connect(front).await.unwrap();
     caller.write_all(request.as_bytes()).await.unwrap();
     let head = read_head(&mut caller).await;
     (head, caller)
 }
 
-pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
+pub async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(within(PATIENCE, stream.read_u8()).await.unwrap());
@@ -194,7 +195,7 @@ pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
     String::from_utf8(head).unwrap()
 }
 
-pub(crate) async fn exact<const N: usize>(stream: &mut (impl AsyncRead + Unpin)) -> [u8; N] {
+pub async fn exact<const N: usize>(stream: &mut (impl AsyncRead + Unpin)) -> [u8; N] {
     let mut bytes = [0; N];
     let read = within(PATIENCE, stream.read_exact(&mut bytes)).await;
     read.unwrap();
@@ -202,14 +203,14 @@ pub(crate) async fn exact<const N: usize>(stream: &mut (impl AsyncRead + Unpin))
 }
 
 /// All bytes until the end, whatever it is like.
-pub(crate) async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
+pub async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = within(PATIENCE, stream.read_to_end(&mut bytes)).await;
     bytes
 }
 
 /// A frame each way.
-pub(crate) async fn exchange(
+pub async fn exchange(
     caller: &mut (impl AsyncRead + AsyncWrite + Unpin),
     upstream: &mut (impl AsyncRead + AsyncWrite + Unpin),
 ) {

@@ -7,15 +7,13 @@ use std::{
 use tokio::{task::spawn_blocking, time::timeout};
 
 /// A program of `target/clients`, which CI installs. `None`, said on standard error, skips the test.
-pub(crate) fn client(program: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("target/clients")
-        .join(program);
+pub fn client(program: &str) -> Option<PathBuf> {
+    let path = crate::repository().join("target/clients").join(program);
     path.exists().then_some(path).or_else(|| skip(program))
 }
 
 /// A program of the machine.
-pub(crate) fn program(name: &str) -> Option<Command> {
+pub fn program(name: &str) -> Option<Command> {
     let found = Command::new(name).arg("--version").output().is_ok();
     found.then(|| Command::new(name)).or_else(|| skip(name))
 }
@@ -28,7 +26,7 @@ fn skip<T>(what: &str) -> Option<T> {
 }
 
 /// Runs a program to its end, with nothing to read.
-pub(crate) async fn output(command: &mut Command, patience: Duration) -> Output {
+pub async fn output(command: &mut Command, patience: Duration) -> Output {
     let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -46,7 +44,7 @@ pub(crate) async fn output(command: &mut Command, patience: Duration) -> Output 
     }
 }
 
-pub(crate) fn kill(signal: &str, id: u32) -> ExitStatus {
+pub fn kill(signal: &str, id: u32) -> ExitStatus {
     // The shell's own: `kill` as a program is not on every machine.
     let mut command = Command::new("sh");
     command.arg("-c").arg(format!("kill -{signal} {id}"));

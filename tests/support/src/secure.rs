@@ -18,16 +18,16 @@ use tokio_rustls::{
     rustls::{ServerConfig, pki_types::PrivateKeyDer},
 };
 
-use super::{PATIENCE, within};
+use crate::{PATIENCE, within};
 
 /// A certificate authority of our own.
-pub(crate) struct Authority {
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pub(crate) pem: String,
+    pub pem: String,
 }
 
 impl Authority {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -39,7 +39,7 @@ impl Authority {
     }
 
     /// TLS for this name or address.
-    pub(crate) fn server(&self, name: &str, protocols: &[&str]) -> TlsAcceptor {
+    pub fn server(&self, name: &str, protocols: &[&str]) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new([name.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -64,28 +64,28 @@ impl Authority {
 /// An upstream behind TLS, HTTP/2 or HTTP/1.1 as was agreed on.
 ///
 /// It answers 403 to requests without the credential, and keeps what it got.
-pub(crate) struct Secure {
-    pub(crate) addr: SocketAddr,
-    pub(crate) requests: Arc<Mutex<Vec<Received>>>,
+pub struct Secure {
+    pub addr: SocketAddr,
+    pub requests: Arc<Mutex<Vec<Received>>>,
     slots: Arc<Mutex<Vec<String>>>,
     changed: watch::Sender<()>,
     task: JoinHandle<()>,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Received {
-    pub(crate) version: Version,
-    pub(crate) uri: http::Uri,
-    pub(crate) headers: HeaderMap,
-    pub(crate) trailers: Option<HeaderMap>,
-    pub(crate) body: Vec<u8>,
+pub struct Received {
+    pub version: Version,
+    pub uri: http::Uri,
+    pub headers: HeaderMap,
+    pub trailers: Option<HeaderMap>,
+    pub body: Vec<u8>,
     /// As text, as an HTTP/1 head would be.
-    pub(crate) head: String,
+    pub head: String,
 }
 
 impl Secure {
     /// Answers each request, once its body has arrived, with what `answer` makes of it.
-    pub(crate) async fn new(
+    pub async fn new(
         tls: TlsAcceptor,
         answer: impl Fn(&Received) -> Response<Body> + Send + Sync + 'static,
     ) -> Self {
@@ -152,15 +152,15 @@ impl Secure {
         }
     }
 
-    pub(crate) fn accept(&self, slot: String) {
+    pub fn accept(&self, slot: String) {
         self.slots.lock().unwrap().push(slot);
     }
 
-    pub(crate) fn accepted(&self) -> Vec<String> {
+    pub fn accepted(&self) -> Vec<String> {
         self.slots.lock().unwrap().clone()
     }
 
-    pub(crate) fn last(&self) -> Received {
+    pub fn last(&self) -> Received {
         let requests = self.requests.lock().unwrap();
         requests
             .last()
@@ -168,7 +168,7 @@ impl Secure {
             .expect("the upstream received nothing")
     }
 
-    pub(crate) async fn until(&self, condition: impl Fn(&[Received]) -> bool) {
+    pub async fn until(&self, condition: impl Fn(&[Received]) -> bool) {
         let mut changed = self.changed.subscribe();
         within(PATIENCE, async {
             while !condition(&self.requests.lock().unwrap()) {

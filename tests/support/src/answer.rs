@@ -4,25 +4,25 @@ use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use tower::BoxError;
 
-use super::{Oracle, PATIENCE, within};
+use crate::{Oracle, PATIENCE, within};
 
 /// What a caller got.
 #[derive(Debug, Default)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) reason: String,
-    pub(crate) fields: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
-    pub(crate) trailers: Vec<(String, String)>,
+pub struct Answer {
+    pub status: u16,
+    pub reason: String,
+    pub fields: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    pub trailers: Vec<(String, String)>,
     /// Whether the body came to its end, as its framing defines it.
-    pub(crate) complete: bool,
+    pub complete: bool,
     /// What layers outside the proxy find beside the answer; only if it came in process.
-    pub(crate) extensions: Extensions,
+    pub extensions: Extensions,
 }
 
 impl Answer {
     /// Reads a response that came in process, to its end.
-    pub(crate) async fn of<B>(oracle: &Oracle, response: http::Response<B>) -> Self
+    pub async fn of<B>(oracle: &Oracle, response: http::Response<B>) -> Self
     where
         B: HttpBody<Data = Bytes>,
         B::Error: Into<BoxError>,
@@ -68,7 +68,7 @@ impl Answer {
         answer
     }
 
-    pub(crate) fn values(&self, name: &str) -> Vec<&str> {
+    pub fn values(&self, name: &str) -> Vec<&str> {
         let named = |(field, _): &&(String, String)| field == name;
         self.fields
             .iter()
@@ -78,28 +78,34 @@ impl Answer {
     }
 
     /// The value of a header that may be there once.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         let values = self.values(name);
         assert!(values.len() < 2, "{name} is there {} times", values.len());
         values.first().copied()
     }
 
-    pub(crate) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 
     /// A member of an error body.
-    pub(crate) fn member(&self, name: &str) -> String {
+    pub fn member(&self, name: &str) -> String {
         let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
         body[name].as_str().unwrap_or_default().to_owned()
     }
 
-    pub(crate) fn code(&self) -> String {
+    pub fn code(&self) -> String {
         self.member("code")
     }
 
+    /// The code of a response that may be the upstream's.
+    pub fn code_if_any(&self) -> String {
+        let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        body["code"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// The body without what differs between two answers to the same request.
-    pub(crate) fn constant(&self) -> String {
+    pub fn constant(&self) -> String {
         self.text().replace(&self.member("requestId"), "ID")
     }
 }
