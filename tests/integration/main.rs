@@ -9,11 +9,9 @@
 )]
 
 mod attacks;
-mod clients;
 mod config;
 mod credentials;
 mod embedding;
-mod gateway;
 mod headers;
 mod oracle;
 mod paths;
