@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    Failure,
+    Failure, health,
     limits::Bounds,
     refusal::Refusal,
     revoked::{Revocation, Revoked},
@@ -20,6 +20,8 @@ use crate::{
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) mount: String,
+    /// Where health checks are responded to.
+    pub(crate) health: Option<String>,
     pub(crate) public_origin: Option<String>,
     pub(crate) threads: usize,
     pub(crate) tls: Option<Tls>,
@@ -68,6 +70,7 @@ impl Config {
         root.only(&[
             "listen",
             "mount",
+            "health",
             "public_origin",
             "threads",
             "tls",
@@ -79,14 +82,16 @@ impl Config {
             "token",
             "services",
         ])?;
+        let mount = root
+            .text("mount", r#"a path such as "/proxy""#)?
+            .unwrap_or_else(|| "/proxy".into());
         let config = Self {
             listen: root
                 .required_text("listen", LISTEN)?
                 .parse()
                 .map_err(|_| root.refuse("listen", LISTEN))?,
-            mount: root
-                .text("mount", r#"a path such as "/proxy""#)?
-                .unwrap_or_else(|| "/proxy".into()),
+            health: health::path(&mut root, &mount)?,
+            mount,
             public_origin: root.text("public_origin", "https://HOST[:PORT]")?,
             threads: match root.number("threads", THREADS)? {
                 None => thread::available_parallelism().map_or(1, usize::from),

@@ -1,3 +1,5 @@
+use std::{fmt, iter};
+
 use sallygate::Api;
 
 use crate::{
@@ -62,5 +64,14 @@ impl Generic {
             Ok(service.also(next.place.clone(), key(next)?))
         })?;
         self.rules.apply(service)
+    }
+}
+
+impl fmt::Display for Generic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let injections = iter::once(&self.first).chain(&self.more);
+        let own = injections.filter_map(|injection| injection.credential.as_ref());
+        let kinds = source::kinds(own.chain(&self.credential));
+        write!(f, "{}; key from {kinds}{}", self.address.origin, self.rules)
     }
 }

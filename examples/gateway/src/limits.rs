@@ -95,6 +95,11 @@ impl Bounds {
         Ok(bounds)
     }
 
+    /// Whether everything is as the library has it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.set.is_empty()
+    }
+
     /// What the server has to let through for the proxy to judge it.
     pub(crate) fn heads(&self) -> Heads {
         Heads {

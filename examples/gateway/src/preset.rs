@@ -1,3 +1,5 @@
+use std::{collections::BTreeSet, fmt};
+
 use http::{HeaderName, HeaderValue};
 use sallygate::{Api, Credential};
 
@@ -8,6 +10,7 @@ use crate::{
 
 /// An API that the library knows by name. (S3 is another matter: see `s3.rs`.)
 pub(crate) struct Preset {
+    name: String,
     api: Known,
     headers: Vec<(HeaderName, HeaderValue)>,
     credential: Source,
@@ -55,6 +58,7 @@ impl Preset {
             headers.push((HeaderName::from_static(name), value));
         }
         Ok(Self {
+            name: name.into(),
             api: if name == "github" && (section.has("target") || section.has("web")) {
                 // Not one of them alone: the key of one place is not for the other.
                 Known::GithubAt {
@@ -93,5 +97,17 @@ impl Preset {
         Ok(headers.fold(service, |service, (name, value)| {
             service.set_header(name, value)
         }))
+    }
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.name)?;
+        let origins: BTreeSet<_> = self.addresses().map(|address| &*address.origin).collect();
+        if !origins.is_empty() {
+            let origins: Vec<_> = origins.into_iter().collect();
+            write!(f, " at {}", origins.join(" and "))?;
+        }
+        write!(f, "; key from {}{}", self.credential.kind(), self.rules)
     }
 }

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use http::{HeaderName, Method};
 use sallygate::{Api, ConfigError, Place, Policy, ServiceConfig, service::PathPattern};
 
@@ -50,7 +52,7 @@ pub(crate) struct Rules {
     accept: Vec<Place>,
     /// Each with its key, in full.
     changes: Vec<(String, Change)>,
-    pub(crate) bounds: Bounds,
+    bounds: Bounds,
 }
 
 impl Rules {
@@ -88,6 +90,16 @@ impl Rules {
         let service = service.with_policy(policy.limits(self.bounds.limits));
         let places = self.accept.iter().cloned();
         Ok(places.fold(service, Api::accept))
+    }
+}
+
+/// The limits, as the end of a line.
+impl fmt::Display for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.bounds.is_empty() {
+            true => Ok(()),
+            false => write!(f, "; limits: {}", self.bounds),
+        }
     }
 }
 

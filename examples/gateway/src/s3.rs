@@ -1,3 +1,5 @@
+use std::fmt;
+
 use http::uri::Authority;
 use sallygate::{ConfigError, service};
 
@@ -85,5 +87,12 @@ impl S3 {
             s3 = s3.upstream_virtual_hosts().map_err(wrong)?;
         }
         Ok(s3)
+    }
+}
+
+impl fmt::Display for S3 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (origin, kind) = (&self.address.origin, self.credential.kind());
+        write!(f, "s3 at {origin}; key from {kind}")
     }
 }

@@ -25,7 +25,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
-use crate::{limits::Heads, outbound::Outbound};
+use crate::{health::Health, limits::Heads, outbound::Outbound};
 
 /// How long a caller may take for the head of a request. A connection without requests is closed after as long.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -84,49 +84,89 @@ pub(crate) enum Stage {
     Over,
 }
 
-/// Serves connections until the gateway stops, and then until they are at an end.
-pub(crate) async fn serve(
-    listener: net::TcpListener,
-    heads: Heads,
-    tls: Option<TlsAcceptor>,
-    proxy: ProxyService<Outbound>,
-    mut stage: watch::Receiver<Stage>,
-) -> io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
-    let server = server(heads);
-    let open = GracefulShutdown::new();
-    loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                // Out of file descriptors, mostly: those in use become free in time.
-                Err(_) => {
-                    sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
-            _ = stage.changed() => break,
-        };
-        let _ = stream.set_nodelay(true);
-        let (server, proxy, watcher) = (server.clone(), proxy.clone(), open.watcher());
-        match tls.clone() {
-            None => tokio::spawn(connection(server, TokioIo::new(stream), proxy, watcher)),
-            Some(tls) => tokio::spawn(async move {
-                if let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-                    connection(server, TokioIo::new(stream), proxy, watcher).await;
-                }
-            }),
-        };
+/// What each connection is served with.
+#[derive(Clone)]
+pub(crate) struct Server {
+    http: auto::Builder<TokioExecutor>,
+    health: Health,
+}
+
+impl Server {
+    pub(crate) fn new(heads: Heads, health: Health) -> Self {
+        let http = http(heads);
+        Self { http, health }
     }
-    drop(listener);
-    // WebSockets are no longer among the connections, but their tasks are on this runtime.
-    let over = stage.wait_for(|stage| *stage == Stage::Over);
-    let ((), _) = tokio::join!(open.shutdown(), over);
-    Ok(())
+
+    /// Serves connections until the gateway stops, and then until they are at an end.
+    pub(crate) async fn serve(
+        self,
+        listener: net::TcpListener,
+        tls: Option<TlsAcceptor>,
+        proxy: ProxyService<Outbound>,
+        mut stage: watch::Receiver<Stage>,
+    ) -> io::Result<()> {
+        let listener = TcpListener::from_std(listener)?;
+        let open = GracefulShutdown::new();
+        loop {
+            let stream = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    // Out of file descriptors, mostly: those in use become free in time.
+                    Err(_) => {
+                        sleep(Duration::from_millis(50)).await;
+                        continue;
+                    }
+                },
+                _ = stage.changed() => break,
+            };
+            let _ = stream.set_nodelay(true);
+            let (server, proxy, watcher) = (self.clone(), proxy.clone(), open.watcher());
+            match tls.clone() {
+                None => tokio::spawn(server.connection(TokioIo::new(stream), proxy, watcher)),
+                Some(tls) => tokio::spawn(async move {
+                    if let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+                        server
+                            .connection(TokioIo::new(stream), proxy, watcher)
+                            .await;
+                    }
+                }),
+            };
+        }
+        drop(listener);
+        // WebSockets are no longer among the connections, but their tasks are on this runtime.
+        let over = stage.wait_for(|stage| *stage == Stage::Over);
+        let ((), _) = tokio::join!(open.shutdown(), over);
+        Ok(())
+    }
+
+    async fn connection(
+        self,
+        io: impl Read + Write + Unpin + Send + 'static,
+        proxy: ProxyService<Outbound>,
+        watcher: Watcher,
+    ) {
+        let Self { http, health } = self;
+        let service = service_fn(move |request| {
+            // Outside the future, which would hold every request besides.
+            let response = match health.response(&request) {
+                None => Err(proxy.clone().call(request)),
+                Some(response) => Ok(response),
+            };
+            async {
+                match response {
+                    Err(proxied) => proxied.await,
+                    Ok(response) => Ok(response),
+                }
+            }
+        });
+        // How a connection ends is the caller's affair.
+        let connection = http.serve_connection_with_upgrades(io, service);
+        let _ = watcher.watch(connection).await;
+    }
 }
 
 /// HTTP/1.1, or HTTP/2 where the caller begins with it.
-fn server(heads: Heads) -> auto::Builder<TokioExecutor> {
+fn http(heads: Heads) -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
         .http1()
@@ -146,16 +186,4 @@ fn server(heads: Heads) -> auto::Builder<TokioExecutor> {
         .enable_connect_protocol()
         .max_header_list_size(list.max(LIST));
     server
-}
-
-async fn connection(
-    server: auto::Builder<TokioExecutor>,
-    io: impl Read + Write + Unpin + Send + 'static,
-    proxy: ProxyService<Outbound>,
-    watcher: Watcher,
-) {
-    let service = service_fn(move |request| proxy.clone().call(request));
-    // How a connection ends is the caller's affair.
-    let connection = server.serve_connection_with_upgrades(io, service);
-    let _ = watcher.watch(connection).await;
 }

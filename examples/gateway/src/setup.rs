@@ -1,11 +1,11 @@
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, time::Duration};
 
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
-use sallygate::{ConfigError, Issuer, JwtVerifier, ProxyLayer, proxy::Cors};
+use sallygate::{ConfigError, Issuer, JwtVerifier, ProxyLayer, Revocations, proxy::Cors};
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
@@ -14,10 +14,33 @@ use crate::{
     outbound::{self, Private},
     refusal::Refusal,
     secret::unreadable,
+    source::Source,
     upstream::{Install, MakeKey, Upstream},
 };
 
+/// All that a start takes from the file and from what it refers to, but the clients, which each thread has for itself.
+pub(crate) struct Prepared {
+    pub(crate) proxy: ProxyLayer,
+    pub(crate) revocations: Revocations,
+    pub(crate) tls: Option<TlsAcceptor>,
+}
+
 impl Config {
+    pub(crate) fn prepare(&self) -> Result<Prepared, Refusal> {
+        // No token lives longer than a day, but new ones may be issued: what is revoked is so for as long as this runs.
+        let revocations = Revocations::new().max_lifetime(Duration::MAX);
+        for revocation in self.token.revoked()? {
+            revocation.tell(&revocations).map_err(|problem| {
+                Refusal::new("token.revoked", format!("ids of tokens ({problem})"))
+            })?;
+        }
+        Ok(Prepared {
+            proxy: self.proxy(Source::credential)?.revocations(&revocations),
+            tls: self.acceptor()?,
+            revocations,
+        })
+    }
+
     /// The proxy with its services, with keys that `make_key` makes.
     pub(crate) fn proxy(&self, make_key: MakeKey) -> Result<ProxyLayer, Refusal> {
         let mut proxy = ProxyLayer::new(&self.mount, self.token.verifier()?)
@@ -95,7 +118,7 @@ impl Config {
         Ok(private)
     }
 
-    pub(crate) fn acceptor(&self) -> Result<Option<TlsAcceptor>, Refusal> {
+    fn acceptor(&self) -> Result<Option<TlsAcceptor>, Refusal> {
         self.tls.as_ref().map(Tls::acceptor).transpose()
     }
 }

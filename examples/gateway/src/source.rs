@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sallygate::{Credential, credential::File};
 
@@ -26,6 +26,21 @@ const GOOGLE: &str = r#"{ key = {…}, scopes = ["SCOPE"] } or { key = {…}, au
 const BY_SANDBOX: &str = r#"a table of sandboxes, { "ID" = {…} }"#;
 
 impl Source {
+    /// Where from, as the file calls it, and no more.
+    pub(crate) fn kind(&self) -> String {
+        match self {
+            Self::BySandbox { keys, default } => {
+                let keys = keys.values().chain(default.as_deref());
+                format!("by_sandbox ({})", kinds(keys))
+            }
+            Self::GithubApp(_) => "github_app".into(),
+            Self::Google(_) => "google".into(),
+            Self::OAuth(_) => "oauth".into(),
+            Self::Secret(secret) if secret.file().is_some() => "file".into(),
+            Self::Secret(_) => "env".into(),
+        }
+    }
+
     pub(crate) fn required(section: &mut Section, key: &str) -> Result<Self, Refusal> {
         Self::optional(section, key)?.ok_or_else(|| section.refuse(key, EXPECTED))
     }
@@ -93,4 +108,10 @@ impl Source {
             }
         })
     }
+}
+
+/// The kinds of these, each once.
+pub(crate) fn kinds<'a>(sources: impl IntoIterator<Item = &'a Source>) -> String {
+    let kinds: BTreeSet<_> = sources.into_iter().map(Source::kind).collect();
+    kinds.into_iter().collect::<Vec<_>>().join(", ")
 }

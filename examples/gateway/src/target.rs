@@ -6,6 +6,8 @@ use crate::{refusal::Refusal, section::Section};
 /// Where something is.
 pub(crate) struct Address {
     pub(crate) target: Target,
+    /// Without its path.
+    pub(crate) origin: String,
     /// The host, if it shows a certificate.
     pub(crate) authority: Option<Authority>,
 }
@@ -53,10 +55,16 @@ impl Address {
         if http2 {
             target = target.http2_prior_knowledge();
         }
-        let authority = || url.parse::<Uri>().ok()?.into_parts().authority;
+        let authority = url
+            .parse::<Uri>()
+            .ok()
+            .and_then(|url| url.into_parts().authority);
+        let authority = authority.ok_or_else(|| section.refuse(key, expected))?;
+        let scheme = if plaintext { "http" } else { "https" };
         Ok(Some(Self {
             target,
-            authority: if plaintext { None } else { authority() },
+            origin: format!("{scheme}://{authority}"),
+            authority: (!plaintext).then_some(authority),
         }))
     }
 }

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use http::uri::Authority;
 use sallygate::{ConfigError, Credential, ServiceConfig, proxy::Change, service::ServiceName};
@@ -82,6 +82,17 @@ impl Upstream {
             Kind::Preset(preset) => install(name, preset.service(make_key)?),
             Kind::S3(s3) => install(name, s3.service(make_key)?),
         })
+    }
+}
+
+/// Says which API it is, where its keys come from, and what is limited.
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.api {
+            Kind::Generic(generic) => write!(f, "{generic}"),
+            Kind::Preset(preset) => write!(f, "{preset}"),
+            Kind::S3(s3) => write!(f, "{s3}"),
+        }
     }
 }
 

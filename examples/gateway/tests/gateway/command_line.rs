@@ -95,7 +95,7 @@ async fn a_file_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
-async fn help_is_an_answer_and_no_mistake() {
+async fn help_goes_to_standard_output() {
     let site = Site::new().await;
     let none = || Command::new(PROGRAM);
     for (mut command, options) in [
@@ -108,11 +108,58 @@ async fn help_is_an_answer_and_no_mistake() {
         assert_eq!(output.status.code(), Some(0), "{options:?}");
         assert!(output.stderr.is_empty(), "{options:?}");
         let stdout = String::from_utf8(output.stdout).unwrap();
-        assert!(stdout.starts_with("usage: gateway FILE\n"), "{stdout}");
+        assert!(
+            stdout.starts_with("usage: sallygate-gateway FILE\n"),
+            "{stdout}"
+        );
         assert!(stdout.contains("RUST_LOG=info"), "{stdout}");
     }
-    let output = output(none()).await;
-    assert!(!output.status.success());
-    assert!(output.stdout.is_empty());
-    assert!(output.stderr.starts_with(b"usage: gateway FILE\n"));
+}
+
+#[tokio::test]
+async fn the_version_is_that_of_the_package() {
+    for option in ["--version", "-V"] {
+        let mut command = Command::new(PROGRAM);
+        command.arg(option);
+        let output = output(command).await;
+        assert_eq!(output.status.code(), Some(0), "{option}");
+        assert!(output.stderr.is_empty(), "{option}");
+        let version = format!("sallygate-gateway {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), version);
+    }
+}
+
+/// What is wrong may be a key in the wrong place: it is not repeated.
+#[tokio::test]
+async fn no_arguments_and_wrong_ones_lead_to_the_usage() {
+    let site = Site::new().await;
+    let file = site.write("gateway.toml", &site.file(&site.up()));
+    for arguments in [
+        &[][..],
+        &["--serve"],
+        &["-v"],
+        &["FILE", "serve"],
+        &["FILE", &site.key],
+        &["FILE", "--sandbox", "b"],
+        &["FILE", "check", "more"],
+        &["FILE", "check", "--sandbox", "b"],
+        &["FILE", "token", "--sandbox", "b", "--format", "json"],
+    ] {
+        let mut command = Command::new(PROGRAM);
+        for argument in arguments {
+            match *argument {
+                "FILE" => command.arg(&file),
+                other => command.arg(other),
+            };
+        }
+        let output = output(command).await;
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            stderr.starts_with("usage: sallygate-gateway FILE\n"),
+            "{arguments:?}: {stderr}"
+        );
+        site.oracle.saw("usage", stderr);
+    }
 }

@@ -7,7 +7,7 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use sallygate::Body;
 use sallygate_test_support::{Answer, Upstream, within};
 
-use super::{TOKEN, held_back};
+use super::{TOKEN, held_back, refusals::refused};
 use crate::process::{Gateway, Site, client};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,11 +45,48 @@ async fn bodies_are_as_long_as_the_file_says() {
     }
     // `hello` is five.
     for (bytes, status) in [(5, 200), (4, 502)] {
-        let file = site.bounded("", &format!("response_bytes = {bytes}\n"));
-        let gateway = site.start(&file).await;
-        let answer = gateway.get("/proxy/up/a", &token).await;
-        assert_eq!(answer.status, status, "{bytes}");
+        let limit = format!("response_bytes = {bytes}\n");
+        for file in [
+            site.bounded("", &limit),
+            site.bounded(&format!("[limits]\n{limit}"), ""),
+        ] {
+            let gateway = site.start(&file).await;
+            let answer = gateway.get("/proxy/up/a", &token).await;
+            assert_eq!(answer.status, status, "{file}");
+        }
     }
+}
+
+#[tokio::test]
+async fn paths_are_as_long_as_the_file_says() {
+    let site = Site::new().await;
+    let token = site.token(TOKEN).await;
+    for (top, longest) in [
+        ("", 16 << 10),
+        ("[limits]\nuri_bytes = 1000\n", 1000),
+        ("[limits]\nuri_bytes = 60000\n", 60_000),
+    ] {
+        let gateway = site.start(&site.bounded(top, "")).await;
+        let path = |length: usize| {
+            let begin = "/proxy/up/";
+            begin.to_owned() + &"a".repeat(length - begin.len())
+        };
+        let answer = gateway.get(&path(longest), &token).await;
+        assert_eq!((answer.status, answer.text()), (200, "hello"), "{top}");
+        let answer = gateway.get(&path(longest + 1), &token).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (414, "PROXY_URI_TOO_LONG"),
+            "{top}"
+        );
+        assert_eq!(
+            site.upstream.last().line().len(),
+            "GET /v1/ HTTP/1.1".len() + longest - "/proxy/up/".len()
+        );
+    }
+    let good = site.bounded("", "header_fields = 50\n");
+    let said = "services.up.uri_bytes: expected no such key, only";
+    refused(&site, &good, "header_fields", "uri_bytes", said).await;
 }
 
 /// A request with so many header fields besides those it needs, each with so long a value.
@@ -203,14 +240,18 @@ async fn answers_that_are_not_read_are_given_up_after_the_time_of_the_file() {
 async fn an_answer_that_does_not_begin_is_given_up_after_the_time_of_the_file() {
     let site = slow(false).await;
     let token = site.token(TOKEN).await;
-    let gateway = site
-        .start(&site.bounded("", "response_timeout = \"1s\"\n"))
-        .await;
-    let answer = gateway.get("/proxy/up/a", &token).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (504, "PROXY_TARGET_TIMEOUT")
-    );
+    let limit = "response_timeout = \"1s\"\n";
+    for file in [
+        site.bounded("", limit),
+        site.bounded(&format!("[limits]\n{limit}"), ""),
+    ] {
+        let gateway = site.start(&file).await;
+        let answer = gateway.get("/proxy/up/a", &token).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (504, "PROXY_TARGET_TIMEOUT")
+        );
+    }
 }
 
 #[tokio::test]
@@ -277,21 +318,21 @@ async fn an_answer_outlives_its_token_for_the_time_of_the_file() {
 async fn as_many_requests_are_under_way_as_the_file_says() {
     let site = slow(true).await;
     let token = site.token(TOKEN).await;
-    for (top, more, status, code) in [
-        (
-            "[limits]\nconcurrent_per_sandbox = 1\n",
-            "",
-            429,
-            "PROXY_RATE_LIMITED",
-        ),
-        ("", "concurrent = 1\n", 503, "PROXY_STATE_UNAVAILABLE"),
+    let per_sandbox = (429, "PROXY_RATE_LIMITED");
+    let in_all = (503, "PROXY_STATE_UNAVAILABLE");
+    for (top, more, refusal) in [
+        ("[limits]\nconcurrent_per_sandbox = 1\n", "", per_sandbox),
+        ("", "concurrent = 1\n", in_all),
     ] {
         let gateway = site.start(&site.bounded(top, more)).await;
         let ask = || gateway.begin(gateway.authorized("GET", "/proxy/up/a", &token));
         let first = ask().await;
         assert_eq!(first.status(), 200, "{top}{more}");
-        let answer = gateway.get("/proxy/up/a", &token).await;
-        assert_eq!((answer.status, &*answer.code()), (status, code));
+        let (status, code) = refusal;
+        let second = ask().await;
+        assert_eq!(second.status(), status, "{top}{more}");
+        let second = Answer::of(&site.oracle, second).await;
+        assert_eq!(second.code(), code, "{top}{more}");
         drop(first);
         within(Duration::from_secs(20), async {
             while ask().await.status() != 200 {}

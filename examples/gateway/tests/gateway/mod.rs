@@ -1,10 +1,12 @@
 //! The gateway, run as its users run it: a process, a file, and clients that know nothing of it.
 
 mod assertion;
+mod check;
 mod clients;
 mod command_line;
 mod endpoint;
 mod env;
+mod health;
 mod held_back;
 mod limits;
 #[cfg(target_os = "linux")]
@@ -17,6 +19,7 @@ mod presets;
 mod refusals;
 mod reload;
 mod revoked;
+mod rules;
 #[cfg(feature = "sigv4")]
 mod s3;
 mod service_refusals;
