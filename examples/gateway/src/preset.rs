@@ -10,7 +10,7 @@ use crate::{
 
 /// An API that the library knows by name. (S3 is another matter: see `s3.rs`.)
 pub(crate) struct Preset {
-    name: String,
+    name: &'static str,
     api: Known,
     headers: Vec<(HeaderName, HeaderValue)>,
     credential: Source,
@@ -22,8 +22,24 @@ enum Known {
     GithubAt { web: Address, api: Address },
 }
 
-pub(crate) const EXPECTED: &str =
-    r#""anthropic", "gemini", "github", "openai", "s3", "slack" or "stripe""#;
+/// The name of a known API, what makes it, and the keys that only its table has.
+type Row = (&'static str, fn(Credential) -> Api, &'static [&'static str]);
+
+/// All of them but S3, of which `s3.rs` takes care.
+const KNOWN: [Row; 6] = [
+    ("anthropic", Api::anthropic, &[]),
+    ("gemini", Api::gemini, &[]),
+    ("github", Api::github, &["web"]),
+    ("openai", Api::openai, &["organization", "project"]),
+    ("slack", Api::slack, &[]),
+    ("stripe", Api::stripe, &[]),
+];
+
+/// What may stand under `preset`.
+pub(crate) fn expected() -> String {
+    let known = KNOWN.iter().map(|(name, ..)| format!("\"{name}\""));
+    format!("{} or \"s3\"", known.collect::<Vec<_>>().join(", "))
+}
 
 impl Preset {
     pub(crate) fn parse(section: &mut Section, name: &str) -> Result<Self, Refusal> {
@@ -35,14 +51,8 @@ impl Preset {
             "http2",
             "ca_file",
         ];
-        let (make, own): (fn(_) -> _, &[&str]) = match name {
-            "anthropic" => (Api::anthropic, &[]),
-            "gemini" => (Api::gemini, &[]),
-            "github" => (Api::github, &["web"]),
-            "openai" => (Api::openai, &["organization", "project"]),
-            "slack" => (Api::slack, &[]),
-            "stripe" => (Api::stripe, &[]),
-            _ => return Err(section.refuse("preset", EXPECTED)),
+        let Some(&(name, make, own)) = KNOWN.iter().find(|(known, ..)| *known == name) else {
+            return Err(section.refuse("preset", expected()));
         };
         section.only(&[&KEYS[..], own, &Rules::keys()].concat())?;
         let mut headers = Vec::new();
@@ -58,7 +68,7 @@ impl Preset {
             headers.push((HeaderName::from_static(name), value));
         }
         Ok(Self {
-            name: name.into(),
+            name,
             api: if name == "github" && (section.has("target") || section.has("web")) {
                 // Not one of them alone: the key of one place is not for the other.
                 Known::GithubAt {

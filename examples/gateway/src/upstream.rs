@@ -41,7 +41,7 @@ impl Upstream {
         let name = name.parse().map_err(|problem: ConfigError| {
             Refusal::new(section.name(), format!("a usable service ({problem})"))
         })?;
-        let api = match section.text("preset", preset::EXPECTED)?.as_deref() {
+        let api = match section.text("preset", &preset::expected())?.as_deref() {
             None => Kind::Generic(Generic::parse(section)?.into()),
             Some("s3") => Kind::S3(S3::parse(section)?.into()),
             Some(name) => Kind::Preset(Preset::parse(section, name)?.into()),
