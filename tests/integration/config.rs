@@ -7,8 +7,7 @@ use sallygate::{
     service::{PathPattern, Place, ServiceName},
     token::Claims,
 };
-
-use crate::support::{Oracle, Stack};
+use sallygate_test_support::{Oracle, Stack};
 
 /// A refusal is of this kind, says this and nothing secret.
 #[track_caller]
@@ -303,7 +302,7 @@ fn certificates_that_cannot_be_used() {
     assert_refused(&oracle, add(&broken), "certificate: not PEM");
     let empty = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     assert_refused(&oracle, add(empty), "certificate: not usable as a root");
-    oracle.saw_debug(&add(&crate::support::Authority::new().pem).unwrap());
+    oracle.saw_debug(&add(&sallygate_test_support::Authority::new().pem).unwrap());
 }
 
 #[test]

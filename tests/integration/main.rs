@@ -8,14 +8,10 @@
     reason = "these are tests"
 )]
 
-mod support;
-
 mod attacks;
-mod clients;
 mod config;
 mod credentials;
 mod embedding;
-mod gateway;
 mod headers;
 mod oracle;
 mod paths;

@@ -6,8 +6,7 @@ use base64::{
 };
 use flate2::{Compression, write::GzEncoder};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
-
-use crate::support::{Oracle, Slot, Stack};
+use sallygate_test_support::{Oracle, Slot, Stack};
 
 /// What `plant` does with a secret must be found, and only that.
 fn finds(plant: impl FnOnce(&Oracle, &str)) {

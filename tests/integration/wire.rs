@@ -1,6 +1,5 @@
+use sallygate_test_support::{PATIENCE, Recorded, Stack, within};
 use serde::Deserialize;
-
-use crate::support::{PATIENCE, Recorded, Stack, within};
 
 #[derive(Deserialize)]
 struct Case {

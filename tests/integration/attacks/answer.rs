@@ -1,4 +1,4 @@
-use crate::support::{Answer, Reply, Stack, Upstream};
+use sallygate_test_support::{Answer, Reply, Stack, Upstream};
 
 /// What the caller gets when the upstream's head has these lines.
 async fn answered(stack: &Stack) -> Answer {

@@ -11,8 +11,7 @@ use sallygate::{
     Api, Body, Context, Injection, Limits, Outcome, Policy, ServiceConfig, Target, TransformError,
     async_trait,
 };
-
-use crate::support::Stack;
+use sallygate_test_support::Stack;
 
 #[tokio::test]
 async fn the_body_of_a_get_without_a_length_is_not_lost() {

@@ -1,8 +1,7 @@
 use http::header::AUTHORIZATION;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use sallygate::{Api, Body, Client, Credential, Place, Target};
-
-use crate::support::{Authority, Reply, Secure, Slot, Stack};
+use sallygate_test_support::{Authority, Reply, Secure, Slot, Stack};
 
 #[tokio::test]
 async fn a_key_that_only_partly_needs_escapes_is_redacted() {

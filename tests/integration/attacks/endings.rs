@@ -13,11 +13,11 @@ use http_body_util::BodyExt;
 use sallygate::{
     Api, Body, Claims, Client, Limits, Policy, Target, Verifier, async_trait, token::TokenError,
 };
+use sallygate_test_support::{Answer, Authority, PATIENCE, Recorded, Server, Wire, within};
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 
 use super::leases::Scene;
-use crate::support::{Answer, Authority, PATIENCE, Recorded, Server, Wire, within};
 
 /// Long enough for everything that should happen at once.
 const SOON: Duration = Duration::from_secs(4);

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use h2::{RecvStream, client::SendRequest, server::SendResponse};
 use http::{HeaderMap, Request, Response};
 use sallygate::{Api, Client, Limits, Policy, ProxyLayer, Target};
+use sallygate_test_support::{PATIENCE, Stack, within};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
@@ -23,7 +24,6 @@ use tokio::{
 };
 
 use super::leases::Scene;
-use crate::support::{PATIENCE, Stack, within};
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 

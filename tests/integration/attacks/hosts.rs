@@ -1,12 +1,11 @@
 //! Routing by the name of the host, cookies and pages of other origins: what the same request means to two readers.
 
 use sallygate::{Place, door::Cors};
+use sallygate_test_support::{Answer, Front, PATIENCE, Reply, Stack, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-
-use crate::support::{Answer, Front, PATIENCE, Reply, Stack, within};
 
 async fn by_host(stack: &Stack) -> Front {
     let layer = stack

@@ -12,9 +12,8 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use http::Request;
 use sallygate::{Api, Limits, Policy, ProxyLayer, Revocations, Target};
+use sallygate_test_support::{Front, PATIENCE, Recorded, Stack, Upstream, nowhere, within};
 use tokio::{net::TcpStream, sync::oneshot, time::Instant};
-
-use crate::support::{Front, PATIENCE, Recorded, Stack, Upstream, nowhere, within};
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use sallygate::{Credential, Target, service::S3};
-
-use crate::support::{Answer, Front, Reply, Stack};
+use sallygate_test_support::{Answer, Front, Reply, Stack};
 
 const ID: &str = "AKIATESTTESTTEST";
 
@@ -24,7 +23,10 @@ impl Rig {
     /// The upstream answers with the secrets at hand.
     async fn answering(
         settle: impl FnOnce(S3) -> S3,
-        script: impl Fn(&crate::support::Recorded, &[String; 2]) -> Reply + Send + Sync + 'static,
+        script: impl Fn(&sallygate_test_support::Recorded, &[String; 2]) -> Reply
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
         let known = std::sync::Arc::new(std::sync::OnceLock::<[String; 2]>::new());
         let stack = Stack::answering({

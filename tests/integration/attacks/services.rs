@@ -14,9 +14,8 @@ use http_body_util::BodyExt;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sallygate::{Api, Body, Limits, Outcome, Policy, Target, TransformError};
+use sallygate_test_support::{Reply, Slot, Stack, Upstream, within};
 use tokio::net::TcpStream;
-
-use crate::support::{Reply, Slot, Stack, Upstream, within};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

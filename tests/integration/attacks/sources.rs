@@ -15,10 +15,9 @@ use sallygate::{
     Api, Body, Credential, ProxyLayer, Target, async_trait,
     credential::{Secret, Source, SourceError},
 };
+use sallygate_test_support::{Reply, Slot, Stack, within};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
-
-use crate::support::{Reply, Slot, Stack, within};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

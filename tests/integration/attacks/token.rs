@@ -9,8 +9,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderName, header::AUTHORIZATION};
 use sallygate::{Api, Claims, Place, Policy, ProxyLayer, Verifier, async_trait, token::TokenError};
-
-use crate::support::{Slot, Stack};
+use sallygate_test_support::{Slot, Stack};
 
 #[tokio::test]
 async fn a_token_within_a_token_does_not_survive_its_removal() {

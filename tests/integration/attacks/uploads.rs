@@ -10,11 +10,11 @@ use sallygate::{
     Api, Body, Context, Injection, Limits, Outcome, Policy, ServiceConfig, Target, TransformError,
     async_trait,
 };
+use sallygate_test_support::{PATIENCE, Reply, Stack, Upstream, Wire, within};
 use tokio::{runtime, time::Instant};
 use tower::ServiceExt;
 
 use super::leases::Scene;
-use crate::support::{PATIENCE, Reply, Stack, Upstream, Wire, within};
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
@@ -26,7 +26,7 @@ const SOON: Duration = Duration::from_secs(4);
 const TTL: u64 = 15 * 60;
 
 /// Whether this request is answered with 200 before long.
-async fn is_free(stack: &Stack, front: &crate::support::Front) -> bool {
+async fn is_free(stack: &Stack, front: &sallygate_test_support::Front) -> bool {
     let limit = Instant::now() + SOON;
     let mut status = 0;
     while status != 200 && Instant::now() < limit {

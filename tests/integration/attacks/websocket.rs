@@ -6,15 +6,16 @@ use http::{Request, Version};
 use hyper::{ext::Protocol, server::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use sallygate::{Api, Body, Limits, Policy, ProxyLayer, Target};
+use sallygate_test_support::{
+    PATIENCE, Slot, Stack,
+    websocket::{Server, handshake, switching},
+    within,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
-use crate::{
-    support::{Slot, Stack, within},
-    websocket::peer::{PATIENCE, Server, handshake, switching},
-};
 /// Hands over each connection with the head that came; the test answers.
 async fn server() -> Server {
     Server::answering(|_| String::new()).await

@@ -6,13 +6,13 @@ use sallygate::{
     Body, Client, Credential, Target,
     credential::{OAuth2, SourceError},
 };
+use sallygate_test_support::{Authority, Secure};
 use serde_json::{Value, json};
 
 use super::{
     endpoint::{Endpoint, Mood, json as say_json, say},
     scene::{FLOWS, Flow, Scene, refused},
 };
-use crate::support::{Authority, Secure};
 
 type Say = Arc<dyn Fn() -> Response<Body> + Send + Sync>;
 

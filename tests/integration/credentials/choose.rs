@@ -7,13 +7,13 @@ use std::{
 };
 
 use sallygate::{Credential, credential::SourceError};
+use sallygate_test_support::{Answer, Front};
 use serde::{Deserialize, Serialize};
 
 use super::{
     endpoint::Mood,
     scene::{Flow, Scene, refused},
 };
-use crate::support::{Answer, Front};
 
 /// A credential by the name it has in the claims.
 #[derive(Clone, Serialize, Deserialize)]

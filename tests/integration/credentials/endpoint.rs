@@ -11,9 +11,8 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
 use sallygate::{Body, Target};
+use sallygate_test_support::{PATIENCE, within};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
-
-use crate::support::{PATIENCE, within};
 
 /// A token endpoint, over HTTP on loopback. It keeps what it was asked, and does what its mood is.
 pub(super) struct Endpoint {

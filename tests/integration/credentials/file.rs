@@ -8,9 +8,9 @@ use sallygate::{
     Credential, async_trait,
     credential::{File, Secret, Source, SourceError},
 };
+use sallygate_test_support::{PATIENCE, program};
 
 use super::scene::{Scene, refused};
-use crate::support::{PATIENCE, program};
 
 /// A directory of its own, for as long as this lives.
 struct Directory(PathBuf);

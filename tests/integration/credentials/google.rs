@@ -1,5 +1,6 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sallygate::credential::{GoogleServiceAccount, SourceError};
+use sallygate_test_support::Oracle;
 use serde_json::{Value, json};
 
 use super::{
@@ -7,7 +8,6 @@ use super::{
     keys::Key,
     scene::{Flow, Scene, refused},
 };
-use crate::support::Oracle;
 
 #[tokio::test]
 async fn a_user_is_acted_for_only_when_named() {

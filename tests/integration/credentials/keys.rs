@@ -11,9 +11,8 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
+use sallygate_test_support::Oracle;
 use serde_json::Value;
-
-use crate::support::Oracle;
 
 /// A key pair for assertions: the private half as text, the public half to check with.
 pub(super) struct Key {

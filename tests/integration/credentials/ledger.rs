@@ -14,13 +14,13 @@ use base64::{
 use http::Response;
 use percent_encoding::percent_decode_str;
 use sallygate::Body;
+use sallygate_test_support::{Oracle, Recorded, Slot, Stack};
 use serde_json::json;
 
 use super::{
     endpoint::{Call, json as say_json},
     keys::{Assertion, Key},
 };
-use crate::support::{Oracle, Recorded, Slot, Stack};
 
 /// The client's name, with what must be encoded in Basic and in a form.
 pub(super) const CLIENT: &str = "client:1 é&=%+@example.test";

@@ -1,10 +1,10 @@
 use sallygate::Credential;
+use sallygate_test_support::{Answer, Front};
 
 use super::{
     endpoint::Mood,
     scene::{FLOWS, Flow, Scene},
 };
-use crate::support::{Answer, Front};
 
 async fn front(scene: &Scene, credential: &Credential) -> Front {
     let service = scene.layer(credential).into_service();

@@ -8,13 +8,13 @@ use sallygate::{
     },
     door::{Reason, Rejection},
 };
+use sallygate_test_support::{Answer, PATIENCE, Reply, Stack, within};
 use serde_json::json;
 
 use super::{
     endpoint::Endpoint,
     ledger::{CLIENT, Ledger},
 };
-use crate::support::{Answer, PATIENCE, Reply, Stack, within};
 
 /// The ways to come by a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

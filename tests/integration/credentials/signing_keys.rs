@@ -4,9 +4,9 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sallygate::credential::{GitHubApp, SigningKey};
+use sallygate_test_support::{Authority, Oracle};
 
 use super::keys::{Key, pem};
-use crate::support::{Authority, Oracle};
 
 #[test]
 fn keys_are_taken_in_every_usual_form() {

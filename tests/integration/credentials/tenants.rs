@@ -13,7 +13,7 @@ use sallygate::{
     proxy::ProxyService,
 };
 
-use crate::support::{Reply, Stack};
+use sallygate_test_support::{Reply, Stack};
 
 type Rows = Arc<Mutex<HashMap<String, Result<(String, u64), SourceError>>>>;
 

@@ -4,8 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::stream;
 use sallygate::{Api, Body, Credential, Injection, Target, TransformError};
-
-use crate::support::{Reply, Slot, Stack, Upstream};
+use sallygate_test_support::{Reply, Slot, Stack, Upstream};
 
 #[tokio::test]
 async fn the_context_tells_where_and_when_the_caller_called() {

@@ -15,9 +15,8 @@ use sallygate::{
     door::{Reason, Rejection},
     proxy::{Proxy, ProxyService},
 };
+use sallygate_test_support::{Answer, Reply, Stack};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
-
-use crate::support::{Answer, Reply, Stack};
 
 #[test]
 fn layers_and_services_go_anywhere() {

@@ -5,8 +5,7 @@ use std::sync::{
 
 use http::Request;
 use sallygate::{Api, Body, ConfigError};
-
-use crate::support::{Answer, Reply, Slot, Stack};
+use sallygate_test_support::{Answer, Reply, Slot, Stack};
 
 #[tokio::test]
 async fn services_come_change_and_go_while_it_runs() {
@@ -40,7 +39,7 @@ async fn services_come_change_and_go_while_it_runs() {
 #[tokio::test]
 async fn a_removed_service_finishes_what_it_began() {
     let stack = Stack::upon(
-        crate::support::Upstream::with(|mut conn| async move {
+        sallygate_test_support::Upstream::with(|mut conn| async move {
             conn.read_head().await;
             while conn.read_body().await.flatten().is_some() {}
             conn.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone")

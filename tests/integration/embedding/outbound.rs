@@ -9,6 +9,7 @@ use sallygate::{
     door::{Reason, Rejection},
     upstream::UpstreamError,
 };
+use sallygate_test_support::{Reply, Stack};
 use tower::{
     BoxError, ServiceBuilder,
     limit::ConcurrencyLimitLayer,
@@ -16,8 +17,6 @@ use tower::{
     retry::{Policy, RetryLayer},
     timeout::TimeoutLayer,
 };
-
-use crate::support::{Reply, Stack};
 
 /// Twice more, if the body can be had again.
 #[derive(Clone)]

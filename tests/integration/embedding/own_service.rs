@@ -4,8 +4,7 @@ use http::{HeaderName, Request, Response, request::Parts};
 use sallygate::{
     Body, Context, Injection, Outcome, ServiceConfig, Target, TransformError, async_trait, extract,
 };
-
-use crate::support::{Slot, Stack};
+use sallygate_test_support::{Slot, Stack};
 
 /// An API at two origins, whose requests are signed over their body.
 struct Signed {

@@ -1,8 +1,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderName;
 use sallygate::{Api, service::Place};
-
-use crate::support::{Recorded, Slot, Stack};
+use sallygate_test_support::{Recorded, Slot, Stack};
 
 /// What is left of the caller's fields, without what the proxy and its client write themselves.
 fn passed(request: &Recorded) -> Vec<(&str, &str)> {

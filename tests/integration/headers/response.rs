@@ -1,8 +1,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderName;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
-
-use crate::support::{Answer, Reply, Slot, Stack, Upstream};
+use sallygate_test_support::{Answer, Reply, Slot, Stack, Upstream};
 
 /// A stack whose upstream answers with these fields.
 async fn giving(head: impl Into<String>) -> Stack {

@@ -1,6 +1,5 @@
+use sallygate_test_support::Stack;
 use serde::Deserialize;
-
-use crate::support::Stack;
 
 #[derive(Deserialize)]
 struct Case {

@@ -1,6 +1,5 @@
 use sallygate::{Api, Injection, Policy, service::Place};
-
-use crate::support::{Slot, Stack};
+use sallygate_test_support::{Slot, Stack};
 
 #[tokio::test]
 async fn a_parameter_in_the_keys_place_is_replaced_however_it_is_spelled() {

@@ -1,5 +1,6 @@
+use sallygate_test_support::Answer;
+
 use super::{Rig, signed};
-use crate::support::Answer;
 
 /// A request to the service, put together byte for byte. Unless it is told otherwise, the token is a bearer.
 #[must_use]

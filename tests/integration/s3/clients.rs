@@ -2,13 +2,14 @@
 
 use std::{fs, path::Path};
 
+use sallygate_test_support::{
+    client,
+    matrix::{Matrix, OF_THE_SYSTEM, S3 as GROUP},
+    program,
+};
 use serde_json::{Value, json};
 
 use super::stage::{OWN, Stage};
-use crate::{
-    clients::matrix::{Matrix, OF_THE_SYSTEM, S3 as GROUP},
-    support::{client, program},
-};
 
 async fn boto3(tls: bool) -> Option<String> {
     let python = client("venv/bin/python")?;

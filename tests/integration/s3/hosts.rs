@@ -2,10 +2,10 @@
 
 use http::header::HOST;
 use sallygate::{Body, Client, Credential, Target, service::S3};
+use sallygate_test_support::Stack;
 use tower::{Service, service_fn};
 
 use super::{REGION, Rig, code, server::Server, tap::Tap};
-use crate::support::Stack;
 
 #[tokio::test]
 async fn callers_may_put_the_bucket_before_the_host() {

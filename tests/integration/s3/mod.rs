@@ -18,9 +18,9 @@ mod tap;
 use std::{fs, path::PathBuf};
 
 use sallygate::{ConfigError, Credential, Target, service::S3};
+use sallygate_test_support::{Answer, Front, Stack};
 
 use self::{call::Call, server::Server, tap::Tap};
-use crate::support::{Answer, Front, Stack};
 
 const REGION: &str = "eu-central-1";
 

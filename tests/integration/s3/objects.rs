@@ -75,7 +75,7 @@ async fn objects_are_put_got_listed_copied_and_deleted() {
     );
 }
 
-fn code_of_the_server(answer: &crate::support::Answer) -> &str {
+fn code_of_the_server(answer: &sallygate_test_support::Answer) -> &str {
     let (_, rest) = answer.text().split_once("<Code>").unwrap();
     rest.split_once("</Code>").unwrap().0
 }
@@ -286,10 +286,10 @@ async fn a_session_token_goes_with_the_signature_and_comes_back_in_no_header() {
         "AKIAIOSFODNN7EXAMPLE",
         "FwoGZXIvYXdzEXAMPLEsession+token/==",
     );
-    let stack = crate::support::Stack::answering(move |_| {
+    let stack = sallygate_test_support::Stack::answering(move |_| {
         let head =
             format!("200 OK\nx-amz-echo: {session}\nx-amz-other: key {id}\nx-amz-id-2: kept");
-        crate::support::Reply::response(&head, "hello")
+        sallygate_test_support::Reply::response(&head, "hello")
     })
     .await;
     stack.upstream.accept(format!("Credential={id}/"));

@@ -7,9 +7,8 @@ use std::{
     time::Duration,
 };
 
+use sallygate_test_support::{Oracle, PATIENCE, within};
 use tokio::{net::TcpStream, time::sleep};
-
-use crate::support::{Oracle, PATIENCE, within};
 
 /// A program of `target/tools`, which CI installs; said on standard error where it is missing.
 fn tool(program: &str) -> Option<PathBuf> {

@@ -8,6 +8,7 @@ use std::{
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use sallygate::{Credential, Target, service::S3};
+use sallygate_test_support::{Stack, client, within};
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
@@ -19,7 +20,6 @@ use tokio_rustls::{
 };
 
 use super::{REGION, serve::serve, server::Server, tap::Tap};
-use crate::support::{Stack, client, within};
 
 /// Some need seconds to start, and the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(180);

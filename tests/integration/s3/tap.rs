@@ -3,6 +3,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use sallygate_test_support::Oracle;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy},
     net::{
@@ -11,8 +12,6 @@ use tokio::{
     },
     task::JoinHandle,
 };
-
-use crate::support::Oracle;
 
 /// Stands before a server, passes everything on as it is, and keeps every request.
 pub(super) struct Tap {

@@ -4,7 +4,7 @@ use http::{HeaderName, Method, Request};
 use sallygate::{Api, Body, Credential, Injection, Limits, Place, Policy};
 
 use super::{origin, places::header};
-use crate::support::{Slot, Stack};
+use sallygate_test_support::{Slot, Stack};
 
 /// Of one API: requests that are refused, and one like them that passes. The key may stand in any of its places.
 struct Row {

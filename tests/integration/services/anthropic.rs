@@ -1,7 +1,7 @@
 use sallygate::Api;
+use sallygate_test_support::{Reply, Slot, Stack};
 
 use super::{BEARER, Called};
-use crate::support::{Reply, Slot, Stack};
 
 const SLOT: Slot = Slot::Header("x-api-key");
 

@@ -5,10 +5,10 @@ use sallygate::{
     Api, Body, Context, Credential, Limits, Outcome, Policy, ServiceConfig, Target, TransformError,
     async_trait, door::Rejection, service::ErrorBody,
 };
+use sallygate_test_support::{Answer, Stack};
 use serde_json::{Value, json};
 
 use super::origin;
-use crate::support::{Answer, Stack};
 
 type Make = fn(Credential) -> Api;
 

@@ -1,7 +1,7 @@
 use sallygate::Api;
+use sallygate_test_support::Slot;
 
 use super::{BEARER, Called};
-use crate::support::Slot;
 
 const SLOT: Slot = Slot::Header("x-goog-api-key");
 

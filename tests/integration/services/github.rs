@@ -1,8 +1,8 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sallygate::{Api, Target};
+use sallygate_test_support::{Answer, Front, Recorded, Reply, Slot, Stack, Upstream};
 
 use super::{basic, origin};
-use crate::support::{Answer, Front, Recorded, Reply, Slot, Stack, Upstream};
 
 /// Both hosts of GitHub: the stack's upstream is the one with git.
 struct GitHub {

@@ -9,7 +9,7 @@ use sallygate::{
 };
 
 use super::places::header;
-use crate::support::{Answer, Slot, Stack};
+use sallygate_test_support::{Answer, Slot, Stack};
 
 /// Puts in one key, whatever it has said.
 struct Says {

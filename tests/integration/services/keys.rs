@@ -1,10 +1,10 @@
 use sallygate::{Api, Credential, Place};
+use sallygate_test_support::{Reply, Slot, Stack};
 
 use super::{
     basic,
     places::{Gate, field, header, invalid},
 };
-use crate::support::{Reply, Slot, Stack};
 
 #[tokio::test]
 async fn several_at_once() {

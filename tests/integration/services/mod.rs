@@ -15,8 +15,7 @@ mod stripe;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sallygate::{Api, Credential, Target};
-
-use crate::support::{Answer, Front, Slot, Stack};
+use sallygate_test_support::{Answer, Front, Slot, Stack};
 
 /// A known API, called `api`, in front of the stack's upstream.
 struct Called {

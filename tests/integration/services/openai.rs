@@ -1,8 +1,8 @@
 use http::{HeaderName, HeaderValue};
 use sallygate::{Api, Credential};
+use sallygate_test_support::Slot;
 
 use super::{BEARER, Called};
-use crate::support::Slot;
 
 #[tokio::test]
 async fn the_key_stands_in_authorization() {

@@ -1,8 +1,8 @@
 use http::{HeaderName, header::AUTHORIZATION};
 use sallygate::{Api, Credential, Place, Policy};
+use sallygate_test_support::{Answer, Front, Recorded, Reply, Slot, Stack};
 
 use super::basic;
-use crate::support::{Answer, Front, Recorded, Reply, Slot, Stack};
 
 /// A service `api` with a key in some place; its target has the base path `/v1`.
 pub(super) struct Gate {

@@ -10,9 +10,8 @@ use sallygate::{
     Api, Credential, Target,
     service::{SandboxSetup, SetupScope},
 };
+use sallygate_test_support::{Reply, Slot, Stack, program};
 use serde_json::Value;
-
-use crate::support::{Reply, Slot, Stack, program};
 
 const HOSTILE: [&str; 13] = [
     "plain",

@@ -1,7 +1,7 @@
 use sallygate::{Api, Target};
+use sallygate_test_support::{Slot, Stack};
 
 use super::{BEARER, Called};
-use crate::support::{Slot, Stack};
 
 #[tokio::test]
 async fn the_key_stands_in_authorization_wherever_the_token_was() {

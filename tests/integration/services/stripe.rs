@@ -1,7 +1,7 @@
 use sallygate::Api;
+use sallygate_test_support::Slot;
 
 use super::{BEARER, Called, basic};
-use crate::support::Slot;
 
 #[tokio::test]
 async fn the_key_stands_in_authorization_wherever_the_token_was() {

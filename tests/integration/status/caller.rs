@@ -4,9 +4,9 @@ use sallygate::{
     door::{Code, Reason},
     token::TokenError,
 };
+use sallygate_test_support::Stack;
 
 use super::{FINAL, Row, assert_row, assert_serves, rejects, request, with};
-use crate::support::Stack;
 
 const CHALLENGE: (&str, &str) = ("www-authenticate", "Bearer");
 const MISSING: Row = Row::new(

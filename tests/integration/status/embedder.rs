@@ -6,9 +6,9 @@ use sallygate::{
     door::{Code, Reason},
     extract,
 };
+use sallygate_test_support::{Slot, Stack};
 
 use super::{FINAL, Row, assert_row, assert_serves, request};
-use crate::support::{Slot, Stack};
 
 const INTERNAL: Row = Row::new(500, Code::Internal, "Internal error", &[]);
 const TARGET: Row = Row::new(

@@ -9,8 +9,7 @@ use sallygate::{
     Body,
     door::{Code, Rejection},
 };
-
-use crate::support::{Answer, Stack};
+use sallygate_test_support::{Answer, Stack};
 
 /// A request as a server hands it to the proxy.
 fn request(method: &str, target: &str, token: &str) -> Request<Body> {

@@ -4,9 +4,9 @@ use sallygate::{
     door::{Code, Reason},
     upstream::PathProblem,
 };
+use sallygate_test_support::Stack;
 
 use super::{FINAL, Row, assert_row, assert_serves, rejects, request, with};
-use crate::support::Stack;
 
 const CLOSE: (&str, &str) = ("connection", "close");
 const PATH: Row = Row::new(400, Code::PathInvalid, "The path is invalid", &[FINAL]);

@@ -1,8 +1,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderName;
 use sallygate::{Api, service::Place};
-
-use crate::support::{Answer, Stack};
+use sallygate_test_support::{Answer, Stack};
 
 fn seen(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
     let mut fields = answer.fields.clone();

@@ -6,10 +6,10 @@ use sallygate::{
     door::{Code, Reason},
     upstream::UpstreamError,
 };
+use sallygate_test_support::{Answer, Authority, Reply, Secure, Slot, Stack, Upstream};
 use tokio::net::TcpListener;
 
 use super::{Row, assert_row, assert_serves, request};
-use crate::support::{Answer, Authority, Reply, Secure, Slot, Stack, Upstream};
 
 const ERROR: Row = Row::new(
     502,

@@ -1,8 +1,7 @@
 use std::time::Duration;
 
 use sallygate::Limits;
-
-use crate::support::{Reply, Stack, Upstream};
+use sallygate_test_support::{Reply, Stack, Upstream};
 
 /// How soon the upstream must know that nobody waits any more.
 const SOON: Duration = Duration::from_secs(1);

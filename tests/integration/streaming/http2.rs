@@ -8,9 +8,8 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sallygate::{Api, Body, Client, Target};
+use sallygate_test_support::{Answer, Authority, Front, Secure, Slot, Stack};
 use tokio::{net::TcpStream, sync::Semaphore};
-
-use crate::support::{Answer, Authority, Front, Secure, Slot, Stack};
 
 /// A body of these chunks and trailers.
 fn body(chunks: &[&'static str], trailers: &[(&'static str, String)]) -> Body {

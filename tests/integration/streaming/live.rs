@@ -1,9 +1,8 @@
 use std::{io::Write, sync::Arc};
 
 use flate2::{Compression, write::GzEncoder};
+use sallygate_test_support::{Reply, Stack, Upstream};
 use tokio::sync::Semaphore;
-
-use crate::support::{Reply, Stack, Upstream};
 
 fn chunk(data: &str) -> String {
     format!("{:x}\r\n{data}\r\n", data.len())

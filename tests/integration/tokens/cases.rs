@@ -1,7 +1,6 @@
 use sallygate::Limits;
+use sallygate_test_support::{Answer, Front, Stack};
 use serde::Deserialize;
-
-use crate::support::{Answer, Front, Stack};
 
 #[derive(Deserialize)]
 struct Case {

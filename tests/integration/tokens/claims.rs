@@ -1,9 +1,8 @@
 use std::time::Duration;
 
 use sallygate::{Api, ConfigError, Injection, Outcome, TransformError};
+use sallygate_test_support::Stack;
 use serde::{Deserialize, Serialize};
-
-use crate::support::Stack;
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Tenant {

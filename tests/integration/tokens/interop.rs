@@ -3,7 +3,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::{Stack, client, program};
+use sallygate_test_support::{Stack, client, program};
 
 /// Runs a module in node, with `jose` at hand. The secret goes through the environment, the rest through standard input.
 fn node(stack: &Stack, script: &str, input: &str) -> Option<String> {

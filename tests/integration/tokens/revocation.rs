@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use sallygate::{Api, Limits, Policy, Revocations};
-
-use crate::{
-    support::{Answer, Front, PATIENCE, Stack, Upstream, Wire},
-    websocket::peer::{self, POLICY_VIOLATION, Server, exchange, handshake},
+use sallygate_test_support::{
+    Answer, Front, PATIENCE, Stack, Upstream, Wire,
+    websocket::{self, POLICY_VIOLATION, Server, exchange, handshake},
 };
 
 const MINUTES: Duration = Duration::from_secs(15 * 60);
@@ -208,7 +207,7 @@ async fn a_socket_is_closed_when_its_token_is_revoked_and_others_stay_open() {
     let mut sockets = Vec::new();
     for sandbox in ["box-1", "box-2"] {
         let token = stack.watched(stack.issuer.issue(sandbox).sign().unwrap());
-        let (answer, caller) = peer::ask(front.addr, &handshake(&token, "")).await;
+        let (answer, caller) = websocket::ask(front.addr, &handshake(&token, "")).await;
         assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
         sockets.push((caller, server.next().await.1));
     }
@@ -216,8 +215,8 @@ async fn a_socket_is_closed_when_its_token_is_revoked_and_others_stay_open() {
     let (mut caller, mut upstream) = sockets.pop().unwrap();
     exchange(&mut caller, &mut upstream).await;
     revocations.revoke_sandbox("box-1").unwrap();
-    assert_eq!(peer::rest(&mut caller).await, POLICY_VIOLATION.0);
-    assert_eq!(peer::rest(&mut upstream).await, POLICY_VIOLATION.1);
+    assert_eq!(websocket::rest(&mut caller).await, POLICY_VIOLATION.0);
+    assert_eq!(websocket::rest(&mut upstream).await, POLICY_VIOLATION.1);
     exchange(&mut other_caller, &mut other_upstream).await;
 }
 

@@ -11,8 +11,7 @@ use sallygate::{
     Issuer, JwtVerifier, async_trait,
     token::{Claims, TokenError, Verifier},
 };
-
-use crate::support::Stack;
+use sallygate_test_support::Stack;
 
 /// A host's own tokens, in its own table, which takes a moment to ask.
 struct Sessions {

@@ -4,12 +4,11 @@ use http::{Request, Response, Version, request::Builder};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sallygate::Body;
+use sallygate_test_support::{Answer, Front, Oracle, PATIENCE, within};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
-
-use crate::support::{Answer, Front, Oracle, PATIENCE, within};
 
 /// A caller over HTTP/2.
 pub(super) struct Caller {

@@ -3,6 +3,7 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use sallygate::{Limits, Policy};
+use sallygate_test_support::{PATIENCE, within};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
@@ -10,7 +11,6 @@ use super::{
     outcomes,
     scene::{Baseline, PACE, SHORT, SOON, Scene, Terms, is_served, told},
 };
-use crate::support::{PATIENCE, within};
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
@@ -23,7 +23,7 @@ async fn read_on(mut peer: Peer) -> Option<Peer> {
 }
 
 /// Sends the beginning of an upload, and waits until the upstream has it.
-async fn begin(scene: &Scene) -> crate::support::Wire {
+async fn begin(scene: &Scene) -> sallygate_test_support::Wire {
     let used = scene.faulty.seen.connections() - 1;
     let mut wire = scene.front.connect().await;
     let request = scene

@@ -3,6 +3,7 @@
 use std::{num::NonZeroUsize, sync::Arc};
 
 use sallygate::{Limits, Policy};
+use sallygate_test_support::{Answer, PATIENCE, Wire, within};
 use tokio::sync::Semaphore;
 
 use super::{
@@ -10,7 +11,6 @@ use super::{
     outcomes,
     scene::{SHORT, Scene, Terms, is_served, told},
 };
-use crate::support::{Answer, PATIENCE, Wire, within};
 
 const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 

@@ -1,8 +1,7 @@
 //! Pages in browsers.
 
 use sallygate::door::Cors;
-
-use crate::support::{Answer, Front, Reply, Stack};
+use sallygate_test_support::{Answer, Front, Reply, Stack};
 
 const APP: &str = "https://app.example.com";
 const EVIL: &str = "https://evil.example";

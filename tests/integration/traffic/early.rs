@@ -5,6 +5,7 @@ use futures_util::stream;
 use http::StatusCode;
 use http_body_util::BodyExt;
 use sallygate::{Body, Limits, Policy};
+use sallygate_test_support::{Answer, PATIENCE, Wire, within};
 use tokio::time::Instant;
 
 use super::{
@@ -13,7 +14,6 @@ use super::{
     outcomes,
     scene::{SOON, Scene, Terms, told},
 };
-use crate::support::{Answer, PATIENCE, Wire, within};
 
 /// More than all buffers between caller and upstream hold.
 const LARGE: usize = 64 << 20;

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use sallygate_test_support::{PATIENCE, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -10,7 +11,6 @@ use tokio::{
 };
 
 use super::{faulty::Peer, scene::Scene};
-use crate::support::{PATIENCE, within};
 
 const HEAD: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";

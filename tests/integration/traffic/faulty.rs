@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use sallygate_test_support::{Oracle, PATIENCE, Slot, within};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -15,8 +16,6 @@ use tokio::{
     sync::watch,
     task::JoinHandle,
 };
-
-use crate::support::{Oracle, PATIENCE, Slot, within};
 
 /// What an upstream does with a request for `/fault`, whose head has been read. It gives its end of the connection back
 /// if it is to serve further requests.

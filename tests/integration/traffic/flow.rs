@@ -13,13 +13,13 @@ use futures_util::{StreamExt, stream};
 use http::Response;
 use http_body_util::BodyExt;
 use sallygate::{Api, Body, Client, Target};
+use sallygate_test_support::{Authority, Front, PATIENCE, Server, Stack, within};
 use tokio::sync::Semaphore;
 
 use super::{
     caller::{Caller, request},
     callers::until_it_rests,
 };
-use crate::support::{Authority, Front, PATIENCE, Server, Stack, within};
 
 const BLOCK: usize = 1 << 16;
 

@@ -1,11 +1,10 @@
 //! HTTP/2 frame by frame (RFC 9113 §4), for requests that no client would send.
 
+use sallygate_test_support::{Front, PATIENCE, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-
-use crate::support::{Front, PATIENCE, within};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;

@@ -1,9 +1,9 @@
 //! Services by the name of the host.
 
 use sallygate::Body;
+use sallygate_test_support::{Answer, Front, Reply, Stack};
 
 use super::caller::Caller;
-use crate::support::{Answer, Front, Reply, Stack};
 
 /// `svc` at `api.gate.test`, and every service below `proxy.test`.
 async fn served() -> (Stack, Front) {

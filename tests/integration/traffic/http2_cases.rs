@@ -2,7 +2,7 @@ use sallygate::{Api, Policy};
 use serde::Deserialize;
 
 use super::frames::{Frames, Told};
-use crate::support::{Front, Reply, Stack};
+use sallygate_test_support::{Front, Reply, Stack};
 
 #[derive(Deserialize)]
 struct Case {
@@ -143,7 +143,7 @@ async fn every_http2_case_has_its_outcome() {
         };
         assert_eq!(outcome, *expected, "{what}: {told:?}");
         let served = usize::from(outcome == Served);
-        let complete = |requests: &[crate::support::Recorded]| {
+        let complete = |requests: &[sallygate_test_support::Recorded]| {
             requests.iter().filter(|request| request.complete).count()
         };
         assert_eq!(complete(&stack.upstream.requests()), served, "{what}");

@@ -1,6 +1,6 @@
 //! docs/failures.md: what comes of each fault, written from a test run and compared with every later one.
 
-use crate::support::{Page, Table};
+use sallygate_test_support::{Page, Table};
 
 static PAGE: Page = Page {
     path: "docs/failures.md",

@@ -6,6 +6,7 @@ use std::{
 use http::{Request, Response};
 use hyper::body::Incoming;
 use sallygate::{Api, Body, Client, Limits, Policy, ProxyLayer, Target, door::Rejection};
+use sallygate_test_support::{Answer, Front, PATIENCE, Stack, Wire, within};
 use tokio::runtime::Handle;
 use tower::ServiceExt;
 
@@ -13,7 +14,6 @@ use super::{
     faulty::{Fault, Faulty, Peer, fault},
     outcomes,
 };
-use crate::support::{Answer, Front, PATIENCE, Stack, Wire, within};
 
 /// How soon an upstream must know that nobody waits any more.
 pub(super) const SOON: Duration = Duration::from_secs(1);

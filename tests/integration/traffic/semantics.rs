@@ -5,9 +5,9 @@ use std::io::Write;
 use flate2::{Compression, write::GzEncoder};
 use http::Method;
 use sallygate::{Body, Limits, Policy};
+use sallygate_test_support::{PATIENCE, Recorded, Reply, Stack, within};
 
 use super::caller::{Caller, request};
-use crate::support::{PATIENCE, Recorded, Reply, Stack, within};
 
 fn answer(head: &str, body: &str) -> Reply {
     let head = head.replace('\n', "\r\n");

@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
+use sallygate_test_support::{Front, PATIENCE, Stack, Upstream, Wire, within};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     outcomes,
     scene::{SHORT, SOON, is_served, told},
 };
-use crate::support::{Front, PATIENCE, Stack, Upstream, Wire, within};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -38,7 +38,7 @@ async fn half() -> (Stack, Front, sallygate::proxy::Handle, Arc<Semaphore>) {
     (stack, front, handle, let_go)
 }
 
-async fn begin(front: &Front, token: &str) -> (Wire, crate::support::Answer) {
+async fn begin(front: &Front, token: &str) -> (Wire, sallygate_test_support::Answer) {
     let mut wire = front.connect().await;
     wire.send(front.get("/proxy/svc/a", token).bytes()).await;
     let mut answer = wire.head().await;

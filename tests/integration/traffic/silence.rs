@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sallygate::{Api, Client, Limits, Policy, Target};
+use sallygate_test_support::{PATIENCE, Stack, nowhere, within};
 use tokio::{net::TcpStream, time::Instant};
 
 use super::{
@@ -10,7 +11,6 @@ use super::{
     outcomes,
     scene::{SHORT, Scene, Terms, is_served, told},
 };
-use crate::support::{PATIENCE, Stack, nowhere, within};
 
 /// Plays a fault of another target than the faulty upstream; the service `other` stays good.
 async fn play(name: &'static str, target: &str, expected: u16) {

@@ -14,11 +14,11 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use sallygate::{Api, Body, Client, Target};
+use sallygate_test_support::{Authority, PATIENCE, Reply, Server, Stack, output, program};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::caller::{Caller, request};
-use crate::support::{Authority, PATIENCE, Reply, Server, Stack, output, program};
 
 /// A body with this text and these trailers.
 fn with_trailers(text: &'static str, trailers: &[(&'static str, &str)]) -> Body {

@@ -3,17 +3,19 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use sallygate::{Api, Limits, Policy};
+use sallygate_test_support::{
+    PATIENCE, Stack,
+    websocket::{
+        GOING_AWAY, Io, POLICY_VIOLATION, Scene, Server, ask, exact, exchange, handshake,
+        read_head, rest, switching,
+    },
+    within,
+};
 use socket2::SockRef;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
 };
-
-use super::peer::{
-    GOING_AWAY, Io, PATIENCE, POLICY_VIOLATION, Scene, Server, ask, exact, exchange, handshake,
-    read_head, rest, switching,
-};
-use crate::support::{Stack, within};
 
 #[tokio::test]
 async fn the_end_of_the_token_closes_it() {

@@ -3,16 +3,18 @@ use std::io;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::header::{CONNECTION, UPGRADE};
 use sallygate::{Api, Body, Policy, Target};
+use sallygate_test_support::{
+    PATIENCE, Reply, Slot, Stack, Upstream,
+    websocket::{
+        ACCEPT, KEY, Scene, Server, ask, exact, exchange, field, handshake, read_head, rest,
+        switching,
+    },
+    within,
+};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
 };
-
-use super::peer::{
-    ACCEPT, KEY, PATIENCE, Scene, Server, ask, exact, exchange, field, handshake, read_head, rest,
-    switching,
-};
-use crate::support::{Reply, Slot, Stack, Upstream, within};
 
 #[tokio::test]
 async fn a_handshake_passes_with_the_key_in_place_of_the_token_and_then_frames_both_ways() {

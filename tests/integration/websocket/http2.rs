@@ -1,26 +1,24 @@
 //! WebSockets over HTTP/2 (RFC 8441): a stream each.
 
 use bytes::Bytes;
-use h2::{
-    RecvStream, SendStream,
-    client::{SendRequest, handshake},
-    ext::Protocol,
-};
-use http::{HeaderMap, Method, Request, Response, Version};
+use h2::RecvStream;
+use http::{HeaderMap, Method, Request};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
     service::TowerToHyperService,
 };
 use sallygate::{Api, Place, Policy, proxy::ProxyService};
-use tokio::{
-    io::AsyncWriteExt,
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
+use sallygate_test_support::{
+    PATIENCE, Slot, Stack,
+    websocket::{
+        GOING_AWAY, Scene, Server, exact, field,
+        http2::{ask, connect},
+        rest,
+    },
+    within,
 };
-
-use super::peer::{GOING_AWAY, PATIENCE, Scene, Server, exact, field, rest};
-use crate::support::{Slot, Stack, within};
+use tokio::{io::AsyncWriteExt, net::TcpListener, task::JoinHandle};
 
 /// A server that offers it.
 async fn offering(service: ProxyService) -> (std::net::SocketAddr, JoinHandle<()>) {
@@ -39,40 +37,6 @@ async fn offering(service: ProxyService) -> (std::net::SocketAddr, JoinHandle<()
         }
     });
     (addr, task)
-}
-
-pub(crate) async fn connect(addr: std::net::SocketAddr) -> SendRequest<Bytes> {
-    let stream = TcpStream::connect(addr).await.unwrap();
-    let (mut sender, connection) = handshake(stream).await.unwrap();
-    tokio::spawn(connection);
-    // With the answer to this one, the server's settings are here.
-    let request = Request::get("http://gate.test/proxy/none");
-    let (answer, _) = sender
-        .send_request(request.body(()).unwrap(), true)
-        .unwrap();
-    within(PATIENCE, answer).await.unwrap();
-    sender
-}
-
-/// A handshake, and what came of it.
-pub(crate) async fn ask(
-    sender: &mut SendRequest<Bytes>,
-    path: &str,
-    fields: &[(&'static str, &str)],
-) -> (Response<RecvStream>, SendStream<Bytes>) {
-    let mut request = Request::builder()
-        .method(Method::CONNECT)
-        .version(Version::HTTP_2)
-        .uri(format!("http://gate.test{path}"))
-        .extension(Protocol::from("websocket"))
-        .header("sec-websocket-version", "13");
-    for (name, value) in fields {
-        request = request.header(*name, *value);
-    }
-    let (answer, stream) = sender
-        .send_request(request.body(()).unwrap(), false)
-        .unwrap();
-    (within(PATIENCE, answer).await.unwrap(), stream)
 }
 
 async fn data(stream: &mut RecvStream, length: usize) -> Vec<u8> {

@@ -2,7 +2,6 @@
 
 mod ends;
 mod handshake;
-pub(crate) mod http2;
-pub(crate) mod peer;
-pub(crate) mod tokens;
+mod http2;
+mod tokens;
 mod volume;

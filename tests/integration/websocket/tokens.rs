@@ -2,9 +2,10 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sallygate::{Api, Credential, Place, Policy};
-
-use super::peer::{Scene, Server, ask, exchange, field, handshake_at};
-use crate::support::{Oracle, Slot};
+use sallygate_test_support::{
+    Slot,
+    websocket::{Scene, Server, ask, exchange, field, handshake_at, switching},
+};
 
 #[tokio::test]
 async fn the_token_is_taken_from_wherever_the_service_says_and_never_reaches_the_upstream() {
@@ -82,19 +83,12 @@ async fn subprotocols_beside_the_token_are_kept_and_the_one_chosen_is_echoed() {
     assert_eq!(field(&head, "sec-websocket-protocol"), "");
 }
 
-/// A credential that a list of subprotocols can hold.
-pub(crate) fn listable(oracle: &Oracle) -> String {
-    let key = oracle.secret("credential").replace(['+', '/'], "-");
-    oracle.watch("credential", &key);
-    key
-}
-
 #[tokio::test]
 async fn the_credential_is_put_among_the_subprotocols_in_place_of_what_the_caller_has_there() {
     let server = Server::switching("Sec-WebSocket-Protocol: realtime\r\n").await;
     let mut scene = Scene::new(server, Policy::new()).await;
     let place = Place::subprotocol("openai-insecure-api-key.").unwrap();
-    let key = listable(&scene.stack.oracle);
+    let key = scene.stack.oracle.listable_secret();
     let credential = Credential::new(&key).unwrap();
     let service = Api::new(
         scene.server.target(),
@@ -155,12 +149,12 @@ async fn an_upstream_that_echoes_the_credential_as_a_subprotocol_does_not_show_i
     let server = Server::answering(|head| {
         let list = field(head, "sec-websocket-protocol");
         let last = list.rsplit(", ").next().unwrap();
-        super::peer::switching(head, &format!("Sec-WebSocket-Protocol: {last}\r\n"))
+        switching(head, &format!("Sec-WebSocket-Protocol: {last}\r\n"))
     })
     .await;
     let place = Place::subprotocol("key.").unwrap();
     let scene = Scene::new(server, Policy::new()).await;
-    let credential = Credential::new(listable(&scene.stack.oracle)).unwrap();
+    let credential = Credential::new(scene.stack.oracle.listable_secret()).unwrap();
     let service = Api::new(
         scene.server.target(),
         sallygate::Injection::new(place, credential),

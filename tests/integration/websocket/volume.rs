@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use sallygate::{Api, Client, Policy, Target};
+use sallygate_test_support::{
+    Authority, PATIENCE, Slot, Stack,
+    websocket::{Scene, Server, ask, exchange, handshake, rest, switching},
+    within,
+};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
     time::timeout,
 };
-
-use super::peer::{PATIENCE, Scene, Server, ask, exchange, handshake, rest, switching};
-use crate::support::{Authority, Slot, Stack, within};
 
 const MIB: usize = 1 << 20;
 
