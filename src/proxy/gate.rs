@@ -26,7 +26,7 @@ use crate::{
 pub(super) struct Gate {
     pub(super) mount: Mount,
     nested: bool,
-    public_origin: String,
+    pub(super) public_origin: String,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) state: Arc<ArcSwap<State>>,
     /// Held while the state is being changed.

@@ -118,8 +118,9 @@ impl<C> ProxyLayer<C> {
         self
     }
 
-    /// Sets the origin under which callers see the proxy, `https://gate.example.com`, for references in answers
-    /// (`Location`, `Link`). Defaults to none: references then begin with the mount.
+    /// Sets the origin under which callers see the proxy, `https://gate.example.com`, for references in responses
+    /// (`Location`, `Link`) and for [what a sandbox needs](Handle::sandbox_setup), of handles that are taken after this.
+    /// Defaults to none: references then begin with the mount.
     ///
     /// # Errors
     ///
@@ -178,6 +179,7 @@ impl<C> ProxyLayer<C> {
             state: self.gate.state.clone(),
             writing: self.gate.writing.clone(),
             mount: self.gate.mount.clone(),
+            public_origin: self.gate.public_origin.clone(),
             shutdown: self.gate.shutdown.clone(),
         }
     }

@@ -56,7 +56,7 @@ pub use self::{
     issuer::{Draft, Issuer},
     jwt::JwtVerifier,
     revocation::Revocations,
-    verifier::{TokenError, Verifier},
+    verifier::{TokenError, Unavailable, Verifier},
 };
 
 pub(crate) use self::{
