@@ -1,16 +1,14 @@
 //! `[limits]`, and what a service's table says of how much, how long and how many.
 
-use std::{net::TcpListener, time::Duration};
+use std::net::TcpListener;
 
 use http_body_util::BodyExt;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use sallygate::Body;
-use sallygate_test_support::{Answer, Upstream, within};
+use sallygate_test_support::{Answer, PATIENCE, Upstream, within};
 
 use super::{TOKEN, held_back, refusals::refused};
 use crate::process::{Gateway, Site, client};
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Site {
     /// The service `up` with these keys, besides those of the file.
@@ -260,16 +258,20 @@ async fn a_connection_that_is_not_made_is_given_up_after_the_time_of_the_file() 
     let token = site.token(TOKEN).await;
     // It takes connections, and says nothing of TLS.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = mute.local_addr().unwrap();
+    let mute = |name: &str, more: &str| {
+        format!(
+            "[services.{name}]\ntarget = \"https://{address}\"\ninject = \"bearer\"\n\
+             credential = {{ env = \"MY_API_KEY\" }}\n{more}"
+        )
+    };
     let timeout = "connect_timeout = \"1s\"\n";
-    let secure = format!(
-        "{timeout}[services.mute]\ntarget = \"https://{}\"\ninject = \"bearer\"\n\
-         credential = {{ env = \"MY_API_KEY\" }}\n{timeout}",
-        mute.local_addr().unwrap()
-    );
-    let gateway = site.start(&site.bounded("", &secure)).await;
-    // Sooner than after the ten seconds that it takes by itself.
-    let answer = gateway.get("/proxy/mute/a", &token);
-    let answer = within(Duration::from_secs(9), answer).await;
+    let services = [timeout, &mute("brief", timeout), &mute("usual", "")];
+    let gateway = site.start(&site.bounded("", &services.concat())).await;
+    let answer = tokio::select! {
+        brief = gateway.get("/proxy/brief/a", &token) => brief,
+        usual = gateway.get("/proxy/usual/a", &token) => panic!("sooner: {}", usual.status),
+    };
     assert_eq!(
         (answer.status, answer.code().as_str()),
         (504, "PROXY_TARGET_TIMEOUT")
@@ -334,9 +336,6 @@ async fn as_many_requests_are_under_way_as_the_file_says() {
         let second = Answer::of(&site.oracle, second).await;
         assert_eq!(second.code(), code, "{top}{more}");
         drop(first);
-        within(Duration::from_secs(20), async {
-            while ask().await.status() != 200 {}
-        })
-        .await;
+        within(PATIENCE, async { while ask().await.status() != 200 {} }).await;
     }
 }
