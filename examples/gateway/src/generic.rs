@@ -59,11 +59,11 @@ impl Generic {
             }
         };
         let (target, place) = (self.address.target.clone(), self.first.place.clone());
-        let service = Api::at(target, place, key(&self.first)?);
+        let service = Api::new(target, sallygate::Injection::new(place, key(&self.first)?));
         let service = self.more.iter().try_fold(service, |service, next| {
-            Ok(service.also(next.place.clone(), key(next)?))
+            Ok(service.inject(sallygate::Injection::new(next.place.clone(), key(next)?)))
         })?;
-        self.rules.apply(service)
+        Ok(self.rules.apply(service))
     }
 }
 

@@ -30,10 +30,10 @@ pub(crate) fn inject(section: &mut Section) -> Result<Vec<Injection>, Refusal> {
     parse(section, "inject", &[&KINDS[..], &["credential"]].concat())
 }
 
-/// Where else the token is looked for.
-pub(crate) fn accept(section: &mut Section) -> Result<Vec<Place>, Refusal> {
-    let accept = parse(section, "accept", &KINDS)?.into_iter();
-    Ok(accept.map(|injection| injection.place).collect())
+/// Places alone, without keys.
+pub(crate) fn places(section: &mut Section, key: &str) -> Result<Vec<Place>, Refusal> {
+    let places = parse(section, key, &KINDS)?.into_iter();
+    Ok(places.map(|injection| injection.place).collect())
 }
 
 fn parse(section: &mut Section, key: &str, known: &[&str]) -> Result<Vec<Injection>, Refusal> {
@@ -63,7 +63,7 @@ fn place(table: &mut Section) -> Result<Place, Refusal> {
     let wrong = || Refusal::new(table.name(), EXPECTED);
     let header = |name: &str| HeaderName::try_from(name).map_err(|_| wrong());
     let place = match &given[..] {
-        [("header", name)] => Place::header(header(name)?),
+        [("header", name)] => Ok(Place::header(header(name)?)),
         [("header", name), ("prefix", prefix)] => Place::prefixed(header(name)?, prefix),
         [("basic", user)] => Place::basic(user),
         [("query", name)] => Place::query(name),

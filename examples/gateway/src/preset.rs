@@ -102,7 +102,7 @@ impl Preset {
                 Api::github_at(web.target.clone(), api.target.clone(), key)
             }
         };
-        let service = self.rules.apply(service)?;
+        let service = self.rules.apply(service);
         let headers = self.headers.iter().cloned();
         Ok(headers.fold(service, |service, (name, value)| {
             service.set_header(name, value)

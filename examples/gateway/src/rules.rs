@@ -1,12 +1,12 @@
 use std::fmt;
 
 use http::{HeaderName, Method};
-use sallygate::{Api, ConfigError, Place, Policy, ServiceConfig, service::PathPattern};
+use sallygate::{Api, ConfigError, Place, Policy, service::PathPattern};
 
 use crate::{limits::Bounds, place, refusal::Refusal, section::Section};
 
 /// The settings of [`Policy`]: each with its key, how its value is read, and what it sets.
-const SETTINGS: [(&str, Kind); 8] = [
+const SETTINGS: [(&str, Kind); 9] = [
     (
         "allow_encoded_slashes",
         Kind::Flag(Policy::allow_encoded_slashes),
@@ -33,25 +33,29 @@ const SETTINGS: [(&str, Kind); 8] = [
         "refuse_paths",
         Kind::Paths(|policy, paths| policy.refuse_paths(paths)),
     ),
+    (
+        "take_out",
+        Kind::Places(|policy, places| policy.take_out(places)),
+    ),
 ];
 
 /// How a value is read, and what sets it.
 enum Kind {
     Flag(fn(Policy) -> Policy),
-    Headers(fn(Policy, Vec<HeaderName>) -> Result<Policy, ConfigError>),
+    Headers(fn(Policy, Vec<HeaderName>) -> Policy),
     Methods(fn(Policy, Vec<Method>) -> Policy),
     Paths(fn(Policy, Vec<PathPattern>) -> Policy),
-    Text(fn(Policy, &str) -> Result<Policy, ConfigError>),
+    Places(fn(Policy, Vec<Place>) -> Policy),
+    Text(fn(Policy, &str) -> Policy),
 }
 
 /// Sets something that the file says.
-type Change = Box<dyn Fn(Policy) -> Result<Policy, ConfigError>>;
+type Change = Box<dyn Fn(Policy) -> Policy>;
 
 /// Where else the token is looked for, and what passes: where to, how much, how long.
 pub(crate) struct Rules {
     accept: Vec<Place>,
-    /// Each with its key, in full.
-    changes: Vec<(String, Change)>,
+    changes: Vec<Change>,
     bounds: Bounds,
 }
 
@@ -70,26 +74,27 @@ impl Rules {
         let mut changes = Vec::new();
         for (key, kind) in &SETTINGS {
             if let Some(change) = kind.read(section, key)? {
-                changes.push((section.path(key), change));
+                changes.push(change);
             }
         }
         Ok(Self {
-            accept: place::accept(section)?,
+            accept: place::places(section, "accept")?,
             changes,
             bounds: Bounds::parse(section)?,
         })
     }
 
-    pub(crate) fn apply(&self, service: Api) -> Result<Api, Refusal> {
-        // An API that is known by name has rules of its own, of which these replace some.
-        let mut policy = ServiceConfig::policy(&service).clone();
-        for (key, change) in &self.changes {
-            policy = change(policy)
-                .map_err(|problem| Refusal::new(key, format!("what can be set ({problem})")))?;
-        }
-        let service = service.with_policy(policy.limits(self.bounds.limits));
+    pub(crate) fn apply(&self, service: Api) -> Api {
+        // An API that is known by name has rules of its own, which these narrow.
+        let service = service.policy(|policy| {
+            let changed = self
+                .changes
+                .iter()
+                .fold(policy, |policy, change| change(policy));
+            changed.limits(self.bounds.limits)
+        });
         let places = self.accept.iter().cloned();
-        Ok(places.fold(service, Api::accept))
+        places.fold(service, Api::accept)
     }
 }
 
@@ -106,9 +111,7 @@ impl fmt::Display for Rules {
 impl Kind {
     fn read(&self, section: &mut Section, key: &str) -> Result<Option<Change>, Refusal> {
         Ok(match *self {
-            Self::Flag(set) => section
-                .flag(key)?
-                .then(|| -> Change { Box::new(move |policy| Ok(set(policy))) }),
+            Self::Flag(set) => section.flag(key)?.then(|| -> Change { Box::new(set) }),
             Self::Headers(set) => {
                 const EXPECTED: &str = r#"a list such as ["x-request-source"]"#;
                 let names = list(section, key, EXPECTED, |name| name.parse().ok())?;
@@ -118,11 +121,16 @@ impl Kind {
                 const EXPECTED: &str = r#"a list such as ["GET", "POST"]"#;
                 let methods = list(section, key, EXPECTED, |name| name.parse().ok())?;
                 methods.map(|methods| -> Change {
-                    Box::new(move |policy| Ok(set(policy, methods.clone())))
+                    Box::new(move |policy| set(policy, methods.clone()))
                 })
             }
             Self::Paths(set) => patterns(section, key)?
-                .map(|paths| -> Change { Box::new(move |policy| Ok(set(policy, paths.clone()))) }),
+                .map(|paths| -> Change { Box::new(move |policy| set(policy, paths.clone())) }),
+            Self::Places(set) => {
+                let places = place::places(section, key)?;
+                (!places.is_empty())
+                    .then(|| -> Change { Box::new(move |policy| set(policy, places.clone())) })
+            }
             Self::Text(set) => section
                 .text(key, "a text")?
                 .map(|text| -> Change { Box::new(move |policy| set(policy, &text)) }),
@@ -172,22 +180,17 @@ mod tests {
     use super::*;
 
     /// Fields of `Policy` whose keys have other names: those of the setters.
-    const NAMES: [(&str, &str); 5] = [
+    const NAMES: [(&str, &str); 6] = [
         ("challenge", "basic_challenge"),
         ("encoded_slashes", "allow_encoded_slashes"),
         ("pass_request", "pass_request_headers"),
         ("pass_response", "pass_response_headers"),
         ("refused_paths", "refuse_paths"),
+        ("taken_out", "take_out"),
     ];
 
     /// Fields of `Policy` without a key of their own, and why.
-    const LEFT_OUT: [(&str, &str); 2] = [
-        ("limits", "have a table of their own, in limits.rs"),
-        (
-            "places",
-            "are said by `inject`, with the key that goes there",
-        ),
-    ];
+    const LEFT_OUT: [(&str, &str); 1] = [("limits", "have a table of their own, in limits.rs")];
 
     #[test]
     fn each_setting_of_a_policy_has_a_key() {

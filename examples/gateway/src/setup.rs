@@ -5,7 +5,7 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
-use sallygate::{ConfigError, Issuer, JwtVerifier, ProxyLayer, Revocations, proxy::Cors};
+use sallygate::{ConfigError, Issuer, JwtVerifier, ProxyLayer, Revocations, door::Cors};
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 

@@ -1,6 +1,9 @@
 use std::collections::{BTreeSet, HashMap};
 
-use sallygate::{Credential, credential::File};
+use sallygate::{
+    Credential,
+    credential::{File, SourceError},
+};
 
 use crate::{
     github_app::GithubApp, google::Google, oauth::OAuth, refusal::Refusal, secret::Secret,
@@ -89,7 +92,9 @@ impl Source {
                 let default = default.as_ref().map(|key| key.credential()).transpose()?;
                 Credential::choose(move |ctx| {
                     let own = keys.get(ctx.claims().sandbox_id());
-                    own.or(default.as_ref()).cloned()
+                    own.or(default.as_ref())
+                        .cloned()
+                        .ok_or(SourceError::Missing)
                 })
             }
             Self::GithubApp(app) => Credential::from_source(app.source()?),

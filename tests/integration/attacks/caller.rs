@@ -8,7 +8,8 @@ use std::{
 
 use http::HeaderValue;
 use sallygate::{
-    Api, Body, Context, Limits, Outcome, Policy, ServiceConfig, Target, TransformError, async_trait,
+    Api, Body, Context, Injection, Limits, Outcome, Policy, ServiceConfig, Target, TransformError,
+    async_trait,
 };
 use sallygate_test_support::Stack;
 
@@ -122,6 +123,10 @@ impl ServiceConfig for Breakable {
         ctx: &Context,
     ) -> Result<Outcome, TransformError> {
         self.service.transform(request, ctx).await
+    }
+
+    fn injections(&self) -> &[Injection] {
+        self.service.injections()
     }
 
     fn policy(&self) -> &Policy {

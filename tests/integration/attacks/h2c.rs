@@ -87,7 +87,7 @@ impl Upstream {
     /// A proxy with this as its service `h2`.
     async fn scene(&self, policy: Policy, change: impl FnOnce(ProxyLayer) -> ProxyLayer) -> Scene {
         Scene::with(Policy::new(), |stack, layer| {
-            let service = self.service(stack).with_policy(policy);
+            let service = self.service(stack).replace_policy(policy);
             change(layer.service("h2", service).unwrap())
         })
         .await

@@ -1,6 +1,6 @@
 //! Routing by the name of the host, cookies and pages of other origins: what the same request means to two readers.
 
-use sallygate::{Place, proxy::Cors};
+use sallygate::{Place, door::Cors};
 use sallygate_test_support::{Answer, Front, PATIENCE, Reply, Stack, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -93,7 +93,7 @@ impl Scene {
             .max_lifetime(Duration::from_secs(15 * 60))
             .clock(move || clock.now());
         let layer = stack
-            .layer_with("svc", stack.svc().with_policy(policy))
+            .layer_with("svc", stack.svc().replace_policy(policy))
             .revocations(&revocations);
         let layer = change(&stack, layer);
         Self {
@@ -314,7 +314,7 @@ async fn a_request_does_not_fail_with_another_that_was_to_connect() {
                 let target = Target::dangerous_plaintext(&format!("http://{address}")).unwrap();
                 let policy = Policy::new().limits(Limits::new().connect_timeout(timeout));
                 let target = target.http2_prior_knowledge();
-                Api::bearer(target, stack.key.clone()).with_policy(policy)
+                Api::bearer(target, stack.key.clone()).replace_policy(policy)
             };
             let layer = layer.service("short", service(2 * SHORT)).unwrap();
             layer.service("long", service(PATIENCE)).unwrap()

@@ -37,7 +37,7 @@ async fn an_error_that_is_read_for_keys_and_never_ends_is_given_up() {
     let policy = Policy::new()
         .redact_errors()
         .limits(Limits::new().idle_timeout(Duration::from_millis(200)));
-    let svc = stack.svc().with_policy(policy);
+    let svc = stack.svc().replace_policy(policy);
     let front = stack
         .serve(stack.layer_with("svc", svc).into_service())
         .await;
@@ -51,7 +51,7 @@ async fn an_error_that_is_read_for_keys_and_never_ends_is_given_up() {
 #[tokio::test]
 async fn an_error_that_is_read_for_keys_and_never_ends_does_not_outlive_a_shutdown() {
     let stack = unending_error().await;
-    let svc = stack.svc().with_policy(Policy::new().redact_errors());
+    let svc = stack.svc().policy(|policy| policy.redact_errors());
     let layer = stack.layer_with("svc", svc);
     let front = stack.serve(layer.clone().into_service()).await;
     let mut wire = front.connect().await;
@@ -72,7 +72,7 @@ async fn an_error_that_is_left_out_is_not_announced() {
         )
     })
     .await;
-    let svc = stack.svc().with_policy(Policy::new().redact_errors());
+    let svc = stack.svc().policy(|policy| policy.redact_errors());
     let front = stack
         .serve(stack.layer_with("svc", svc).into_service())
         .await;
@@ -125,7 +125,7 @@ async fn an_error_that_shows_the_key_in_any_form_is_redacted_or_left_out() {
         Reply::response("401 Unauthorized", body)
     })
     .await;
-    let svc = stack.svc().with_policy(Policy::new().redact_errors());
+    let svc = stack.svc().policy(|policy| policy.redact_errors());
     let front = stack
         .serve(stack.layer_with("svc", svc).into_service())
         .await;
@@ -264,7 +264,7 @@ async fn a_refused_path_is_not_hidden_by_parameters_with_slashes() {
     let policy = Policy::new()
         .allow_encoded_slashes()
         .refuse_paths(["/keys/new".parse().unwrap()]);
-    let svc = stack.svc().with_policy(policy);
+    let svc = stack.svc().replace_policy(policy);
     let front = stack
         .serve(stack.layer_with("svc", svc).into_service())
         .await;
@@ -315,12 +315,11 @@ async fn a_place_is_given_back_however_a_request_ends() {
             "/away" => *request.uri_mut() = "http://elsewhere.test/".parse()?,
             _ => {}
         }
-        let value = key.bearer(ctx)?;
-        request.headers_mut().insert("authorization", value);
         Ok(request.into())
-    });
+    })
+    .inject(sallygate::Injection::bearer(key));
     let layer = stack
-        .layer_with("svc", svc.with_policy(policy))
+        .layer_with("svc", svc.replace_policy(policy))
         .limits(Limits::new().concurrent_per_sandbox(one));
     let front = stack.serve(layer.into_service()).await;
     let issue = |sandbox: &str| stack.watched(stack.issuer.issue(sandbox).sign().unwrap());

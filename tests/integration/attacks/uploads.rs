@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use http::{Request, Response, request::Parts};
 use http_body_util::BodyExt;
 use sallygate::{
-    Api, Body, Context, Credential, Limits, Outcome, Policy, ServiceConfig, Target, TransformError,
+    Api, Body, Context, Injection, Limits, Outcome, Policy, ServiceConfig, Target, TransformError,
     async_trait,
 };
 use sallygate_test_support::{PATIENCE, Reply, Stack, Upstream, Wire, within};
@@ -72,7 +72,7 @@ async fn an_upload_that_is_not_read_loses_its_place() {
     });
     let stack = Stack::upon(upstream.await).await;
     let policy = Policy::new().limits(Limits::new().unread_timeout(SHORT).concurrent(ONE));
-    let layer = stack.layer_with("svc", stack.svc().with_policy(policy));
+    let layer = stack.layer_with("svc", stack.svc().replace_policy(policy));
     let front = stack.serve(layer.into_service()).await;
     assert!(is_free(&stack, &front).await);
     let mut wire = front.connect().await;
@@ -225,11 +225,11 @@ impl ServiceConfig for Panics {
     }
 
     fn policy(&self) -> &Policy {
-        self.0.policy()
+        ServiceConfig::policy(&self.0)
     }
 
-    fn credentials(&self) -> &[Credential] {
-        self.0.credentials()
+    fn injections(&self) -> &[Injection] {
+        self.0.injections()
     }
 
     async fn transform(
@@ -266,7 +266,7 @@ async fn a_panic_costs_one_request_and_nothing_of_it_is_left() {
         let stack = Stack::new().await;
         let service = stack
             .svc()
-            .with_policy(Policy::new().limits(Limits::new().concurrent(ONE)));
+            .policy(|policy| policy.limits(Limits::new().concurrent(ONE)));
         let layer = stack.layer_with("svc", Panics(service));
         let handle = layer.handle();
         let front = stack.serve(layer.into_service()).await;

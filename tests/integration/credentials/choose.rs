@@ -6,7 +6,7 @@ use std::{
     },
 };
 
-use sallygate::Credential;
+use sallygate::{Credential, credential::SourceError};
 use sallygate_test_support::{Answer, Front};
 use serde::{Deserialize, Serialize};
 
@@ -58,8 +58,12 @@ async fn each_tenant_gets_its_own_key_by_a_reference_in_its_claims() {
         let asked = asked.clone();
         move |ctx| {
             asked.fetch_add(1, Ordering::SeqCst);
-            let reference: &Reference = ctx.claims().get()?;
-            tenants.get(&*reference.credential).cloned()
+            let reference: &Reference = ctx.claims().get().ok_or(SourceError::Missing)?;
+            let tenant = tenants.get(&*reference.credential).cloned();
+            tenant.ok_or(match &*reference.credential {
+                "forbidden" => SourceError::Forbidden,
+                _ => SourceError::Missing,
+            })
         }
     });
     scene.stack.oracle.saw_debug(&credential);
@@ -73,6 +77,11 @@ async fn each_tenant_gets_its_own_key_by_a_reference_in_its_claims() {
     let passed = scene.received().len();
     refused(&get(&scene, &front, "box", "nobody").await);
     refused(&get(&scene, &front, "one", "").await);
+    let answer = get(&scene, &front, "one", "forbidden").await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (403, "PROXY_FORBIDDEN")
+    );
     assert_eq!(scene.received().len(), passed);
 
     let many = (0..200).map(|index| {
@@ -97,7 +106,10 @@ async fn each_tenant_gets_its_own_key_by_a_reference_in_its_claims() {
 async fn the_key_at_the_upstream_is_the_callers_own_also_after_it_was_refused() {
     let scene = Scene::new().await;
     let tenants = tenants(&scene).await;
-    let credential = Credential::choose(move |ctx| tenants.get(ctx.claims().sandbox_id()).cloned());
+    let credential = Credential::choose(move |ctx| {
+        let tenant = tenants.get(ctx.claims().sandbox_id()).cloned();
+        tenant.ok_or(SourceError::Missing)
+    });
     let front = front(&scene, &credential).await;
     scene.ledger.revoke();
     let bodies = async |sandbox| {
@@ -126,12 +138,12 @@ async fn a_chooser_that_panics_costs_one_request_and_one_that_leads_on_is_none()
     let one = tenants["one"].clone();
     let again = Credential::choose({
         let one = one.clone();
-        move |_| Some(one.clone())
+        move |_| Ok(one.clone())
     });
     let credential = Credential::choose(move |ctx| match ctx.claims().sandbox_id() {
         "panic" => panic!("in the embedder's code"),
-        "again" => Some(again.clone()),
-        _ => Some(one.clone()),
+        "again" => Ok(again.clone()),
+        _ => Ok(one.clone()),
     });
     let front = front(&scene, &credential).await;
     let answer = get(&scene, &front, "panic", "-").await;
@@ -149,7 +161,10 @@ async fn a_chooser_that_panics_costs_one_request_and_one_that_leads_on_is_none()
 async fn a_tenant_whose_source_fails_does_not_harm_another() {
     let scene = Scene::new().await;
     let tenants = tenants(&scene).await;
-    let credential = Credential::choose(move |ctx| tenants.get(ctx.claims().sandbox_id()).cloned());
+    let credential = Credential::choose(move |ctx| {
+        let tenant = tenants.get(ctx.claims().sandbox_id()).cloned();
+        tenant.ok_or(SourceError::Missing)
+    });
     let front = front(&scene, &credential).await;
     scene.ledger.live(60);
     scene.stack.clock.advance(3600);

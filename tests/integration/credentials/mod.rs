@@ -14,3 +14,4 @@ mod refused;
 mod scene;
 mod signing_keys;
 mod source;
+mod tenants;

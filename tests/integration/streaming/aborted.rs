@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sallygate::{Limits, Policy};
+use sallygate::Limits;
 use sallygate_test_support::{Reply, Stack, Upstream};
 
 /// How soon the upstream must know that nobody waits any more.
@@ -122,7 +122,7 @@ async fn a_body_over_the_limit_is_cut_off_and_the_upstream_request_with_it() {
         let layer = if by_service {
             let config = stack
                 .svc()
-                .with_policy(Policy::new().limits(Limits::new().body_bytes(10)));
+                .policy(|policy| policy.limits(Limits::new().body_bytes(10)));
             stack.layer_with("svc", config)
         } else {
             let limits = Limits::new().body_bytes(10);

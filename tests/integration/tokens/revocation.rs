@@ -32,7 +32,7 @@ impl Scene {
         let clock = stack.clock.clone();
         let revocations = Revocations::new().clock(move || clock.now());
         let layer = stack
-            .layer_with("svc", stack.svc().with_policy(policy))
+            .layer_with("svc", stack.svc().replace_policy(policy))
             .revocations(&revocations);
         Self {
             front: stack.serve(layer.into_service()).await,

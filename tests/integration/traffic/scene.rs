@@ -5,7 +5,7 @@ use std::{
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use sallygate::{Api, Body, Client, Limits, Policy, ProxyLayer, Target, proxy::Rejection};
+use sallygate::{Api, Body, Client, Limits, Policy, ProxyLayer, Target, door::Rejection};
 use sallygate_test_support::{Answer, Front, PATIENCE, Stack, Wire, within};
 use tokio::runtime::Handle;
 use tower::ServiceExt;
@@ -80,7 +80,7 @@ impl Scene {
         let target = terms
             .target
             .unwrap_or_else(|| Target::dangerous_plaintext(&target).unwrap());
-        let service = Api::bearer(target, stack.key.clone()).with_policy(terms.policy);
+        let service = Api::bearer(target, stack.key.clone()).replace_policy(terms.policy);
         let layer = stack
             .layer_with("svc", service)
             .limits(terms.limits)

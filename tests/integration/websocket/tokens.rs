@@ -90,7 +90,10 @@ async fn the_credential_is_put_among_the_subprotocols_in_place_of_what_the_calle
     let place = Place::subprotocol("openai-insecure-api-key.").unwrap();
     let key = scene.stack.oracle.listable_secret();
     let credential = Credential::new(&key).unwrap();
-    let service = Api::at(scene.server.target(), place.clone(), credential);
+    let service = Api::new(
+        scene.server.target(),
+        sallygate::Injection::new(place.clone(), credential),
+    );
     let layer = scene.stack.layer_with("ws", service);
     let front = scene.stack.serve(layer.into_service()).await;
     let token = scene.token.clone();
@@ -124,7 +127,10 @@ async fn the_credential_is_put_among_the_subprotocols_in_place_of_what_the_calle
         exchange(&mut caller, &mut upstream).await;
     }
     // One that has no place in such a list.
-    let service = Api::at(scene.server.target(), place, scene.stack.key.clone());
+    let service = Api::new(
+        scene.server.target(),
+        sallygate::Injection::new(place, scene.stack.key.clone()),
+    );
     let broken = format!("{}/,", &key[..20]);
     scene.stack.key.rotate(broken).unwrap();
     let layer = scene.stack.layer_with("ws", service);
@@ -149,7 +155,10 @@ async fn an_upstream_that_echoes_the_credential_as_a_subprotocol_does_not_show_i
     let place = Place::subprotocol("key.").unwrap();
     let scene = Scene::new(server, Policy::new()).await;
     let credential = Credential::new(scene.stack.oracle.listable_secret()).unwrap();
-    let service = Api::at(scene.server.target(), place, credential);
+    let service = Api::new(
+        scene.server.target(),
+        sallygate::Injection::new(place, credential),
+    );
     let layer = scene.stack.layer_with("ws", service);
     let front = scene.stack.serve(layer.into_service()).await;
     let fields = format!("Sec-WebSocket-Protocol: key.{}\r\n", scene.token);

@@ -114,7 +114,7 @@ pub struct Scene {
 
 impl Scene {
     pub async fn new(server: Server, policy: Policy) -> Self {
-        Self::with(server, |service| service.with_policy(policy)).await
+        Self::with(server, |service| service.replace_policy(policy)).await
     }
 
     pub async fn with(server: Server, change: impl FnOnce(Api) -> Api) -> Self {

@@ -74,7 +74,7 @@ async fn a_token_from_the_command_line_opens_the_address_in_the_first_line() {
     let answer = gateway.get("/elsewhere", &token).await;
     assert_eq!(
         (answer.status, answer.code().as_str()),
-        (400, "PROXY_PATH_INVALID")
+        (404, "PROXY_NOT_FOUND")
     );
     assert_eq!(site.upstream.requests().len(), 1);
 }

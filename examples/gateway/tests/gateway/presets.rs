@@ -116,16 +116,16 @@ async fn each_preset_takes_the_token_where_the_clients_put_the_key_and_puts_the_
 }
 
 #[tokio::test]
-async fn rules_of_a_preset_hold_until_the_file_replaces_them() {
+async fn rules_of_a_preset_hold_and_the_file_narrows_them() {
     let site = Site::new().await;
-    let wider = site
+    let narrower = site
         .preset(
             "openai",
             "",
-            "methods = [\"GET\"]\npaths = [\"/v1/**\", \"/v2/**\"]\n",
+            "methods = [\"GET\"]\npaths = [\"/v1/a\", \"/v2/**\", \"/v1/organization/**\"]\n",
         )
-        .replace("[services.openai]", "[services.wider]");
-    let services = site.preset("openai", "", "") + &wider;
+        .replace("[services.openai]", "[services.narrower]");
+    let services = site.preset("openai", "", "") + &narrower;
     let gateway = site.start(&site.file(&services)).await;
     let token = site.token(TOKEN).await;
     let ask = async |method: &str, path: &str| {
@@ -136,11 +136,14 @@ async fn rules_of_a_preset_hold_until_the_file_replaces_them() {
         ("POST", "/proxy/openai/v1/a", 200),
         ("GET", "/proxy/openai/v2/a", 403),
         ("GET", "/proxy/openai/v1/organization/a", 403),
-        ("POST", "/proxy/wider/v1/a", 405),
-        ("GET", "/proxy/wider/v2/a", 200),
-        ("GET", "/proxy/wider/v1/organization/a", 403),
+        ("GET", "/proxy/openai/v1/b", 200),
+        ("POST", "/proxy/narrower/v1/a", 405),
+        ("GET", "/proxy/narrower/v1/a", 200),
+        ("GET", "/proxy/narrower/v1/b", 403),
+        ("GET", "/proxy/narrower/v2/a", 403),
+        ("GET", "/proxy/narrower/v1/organization/a", 403),
     ] {
         assert_eq!(ask(method, path).await, status, "{method} {path}");
     }
-    assert_eq!(site.upstream.requests().len(), 2);
+    assert_eq!(site.upstream.requests().len(), 3);
 }

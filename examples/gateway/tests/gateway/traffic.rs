@@ -44,7 +44,7 @@ async fn hosts_of_the_file_lead_to_their_services_whatever_the_path() {
             "GET /v1/items HTTP/1.1",
         ),
         ("other.gate.example.com", "/items", 404, ""),
-        ("example.com", "/items", 400, ""),
+        ("example.com", "/items", 404, ""),
     ] {
         let before = site.upstream.requests().len();
         let answer = at_host(&gateway, host, path, &token).await;
