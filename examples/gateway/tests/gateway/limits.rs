@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use http_body_util::BodyExt;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use sallygate::Body;
-use sallygate_test_support::{Answer, PATIENCE, Upstream, within};
+use sallygate_test_support::{Answer, PATIENCE, Reply, Upstream, within};
 
 use super::{TOKEN, held_back, refusals::refused};
 use crate::process::{Gateway, Site, client};
@@ -143,6 +143,31 @@ async fn headers_are_as_many_and_as_large_as_the_file_says() {
             "{top}{more}"
         );
         assert_eq!(site.upstream.requests().len(), received, "{top}{more}");
+    }
+}
+
+#[tokio::test]
+async fn headers_of_responses_are_as_many_and_as_large_as_the_file_says() {
+    // Two fields, beside content-length: of 2, 5 and 32 bytes each.
+    let site =
+        Site::answering(|_| Reply::response("200 OK\r\nx-0: 00001\r\nx-1: 00001", "hello")).await;
+    let token = site.token(TOKEN).await;
+    for (key, enough) in [
+        ("response_header_fields", 3),
+        // content-length: 5 is 14 and 1 and 32.
+        ("response_header_bytes", 2 * (3 + 5 + 32) + 14 + 1 + 32),
+    ] {
+        for (limit, status) in [(enough, 200), (enough - 1, 502)] {
+            let limit = format!("{key} = {limit}\n");
+            for file in [
+                site.bounded("", &limit),
+                site.bounded(&format!("[limits]\n{limit}"), ""),
+            ] {
+                let gateway = site.start(&file).await;
+                let answer = gateway.get("/proxy/up/a", &token).await;
+                assert_eq!(answer.status, status, "{file}");
+            }
+        }
     }
 }
 
@@ -324,6 +349,8 @@ async fn as_many_requests_are_under_way_as_the_file_says() {
     let in_all = (503, "PROXY_STATE_UNAVAILABLE");
     for (top, more, refusal) in [
         ("[limits]\nconcurrent_per_sandbox = 1\n", "", per_sandbox),
+        ("[limits]\nconcurrent = 1\n", "", in_all),
+        ("", "concurrent_per_sandbox = 1\n", per_sandbox),
         ("", "concurrent = 1\n", in_all),
     ] {
         let gateway = site.start(&site.bounded(top, more)).await;

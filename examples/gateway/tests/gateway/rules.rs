@@ -119,31 +119,31 @@ async fn rules_that_make_no_sense_are_refused_by_key() {
     for (new, said) in [
         (
             "allow_encoded_slashes = 1",
-            "allow_encoded_slashes: expected true or false".to_owned(),
+            ".allow_encoded_slashes: expected true or false".to_owned(),
         ),
         (
             "redact_errors = \"yes\"",
-            "redact_errors: expected true or false".into(),
+            ".redact_errors: expected true or false".into(),
         ),
         (
             "pass_request_headers = [\"a b\"]",
-            format!("pass_request_headers: {names}"),
+            format!(".pass_request_headers: {names}"),
         ),
         (
             "pass_request_headers = \"origin\"",
-            format!("pass_request_headers: {names}"),
+            format!(".pass_request_headers: {names}"),
         ),
         (
             "pass_response_headers = [\"connection\"]",
-            "pass_response_headers: expected what can be set (".into(),
+            ": expected a usable service (header: ".into(),
         ),
         (
             "basic_challenge = \"a\\\"b\"",
-            "basic_challenge: expected what can be set (".into(),
+            ": expected a usable service (header: ".into(),
         ),
     ] {
         let new = format!("{new}\ninject = \"bearer\"");
-        let said = format!("services.up.{said}");
+        let said = format!("services.up{said}");
         refused(&site, &good, "inject = \"bearer\"", &new, &said).await;
     }
     site.start(&good).await;
