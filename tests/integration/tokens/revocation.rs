@@ -42,7 +42,8 @@ impl Scene {
     }
 
     fn token(&self, sandbox: &str, session: &str, id: &str) -> String {
-        let draft = self.stack.issuer.issue(sandbox).session(session).token(id);
+        let draft = self.stack.issuer.issue(sandbox);
+        let draft = draft.session_id(session).token_id(id);
         self.stack.watched(draft.sign().unwrap())
     }
 
