@@ -74,6 +74,30 @@ async fn headers_pass_that_the_file_names() {
 }
 
 #[tokio::test]
+async fn what_the_file_takes_out_does_not_pass() {
+    let site = Site::new().await;
+    let rules = "take_out = [{ header = \"x-account\" }, { query = \"account\" }]\n";
+    // A header that is taken out for one service is taken out for all of a gateway.
+    let plain = site.start(&site.file(&site.up())).await;
+    let ruled = site.start(&site.file(&(site.up() + rules))).await;
+    let token = site.token(TOKEN).await;
+    for (gateway, line, account) in [
+        (&plain, "GET /v1/a?account=b&c=d HTTP/1.1", true),
+        (&ruled, "GET /v1/a?c=d HTTP/1.1", false),
+    ] {
+        let asked = gateway
+            .authorized("GET", "/proxy/up/a?account=b&c=d", &token)
+            .header("x-account", "b")
+            .header("x-other", "b");
+        assert_eq!(gateway.send(asked).await.status, 200, "{line}");
+        let received = site.upstream.last();
+        assert_eq!(received.line(), line);
+        assert_eq!(received.has("x-account"), account, "{line}");
+        assert!(received.has("x-other"), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn errors_are_searched_for_the_key_where_the_file_says_so() {
     let site = Site::answering(|request| {
         let slot = request.values("authorization")[0].to_owned();
