@@ -20,7 +20,7 @@ use http::{
 use crate::{
     Body, Client, Target,
     door::{CatchPanic, InfallibleFuture, RefusalFormat, intake, refuse},
-    exchange::{Exchanges, Subject},
+    exchange::{Admission, Exchanges, Subject},
     forward::{Injected, Outgoing, Rules, WebSocket, forward},
     limit::Permits,
     rejection::{Reason, Rejection},
@@ -128,7 +128,7 @@ impl Preview {
         let permit = self.permits.acquire(&name, bounds);
         let permits = [permit.map_err(|_| Reason::Busy)?, None];
         let sandbox = Sandbox(name, generation, self.clone());
-        let admission = self.exchanges.admit(sandbox, permits, bounds)?;
+        let admission = Admission::new(&self.exchanges, sandbox, permits, bounds)?;
         let websocket = WebSocket::asked_for(&mut head)?;
         headers::remove_hop_by_hop(&mut head.headers, |name| *name == HOST);
         let below = head.uri.path_and_query().ok_or(Reason::Origin)?;
