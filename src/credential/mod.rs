@@ -76,31 +76,19 @@
 //! # Ok::<(), sallygate::ConfigError>(())
 //! ```
 
-mod assertion;
-mod exchange;
-mod file;
-mod github_app;
-mod google;
 mod key;
 mod material;
-mod oauth;
 mod redaction;
 mod refresh;
-mod rfc3339;
-mod signing_key;
 mod source;
 mod tenant;
-mod token_answer;
 
 pub use self::{
-    assertion::Assertion,
-    file::File,
-    github_app::GitHubApp,
-    google::{GoogleServiceAccount, GoogleToken},
     key::Credential,
-    oauth::OAuth2,
-    signing_key::SigningKey,
-    source::{Secret, Source, SourceError},
+    source::{
+        Assertion, File, GitHubApp, GoogleServiceAccount, GoogleToken, OAuth2, Secret, SigningKey,
+        Source, SourceError,
+    },
     tenant::TenantSource,
 };
 

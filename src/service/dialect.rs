@@ -1,27 +1,23 @@
 //! In which API's words a caller is refused of whom nothing is known yet.
 //!
 //! What decides is a header that the API's official clients send, whichever service they call, whether it exists, and
-//! whether the proxy has such a service: the answer tells nothing but what the caller said itself.
+//! whether the proxy has such a service: the response tells nothing but what the caller said itself.
 
 use http::HeaderMap;
 
 use crate::{
     proxy::Rejection,
-    service::{ErrorBody, anthropic, gemini, openai, stripe},
+    service::{ErrorBody, known::KNOWN},
 };
 
 type Words = fn(&Rejection) -> ErrorBody;
 
-/// What each client's requests bear. The first that is there counts.
-const CLIENTS: [(&str, Words); 4] = [
-    ("anthropic-version", anthropic::error),
-    ("stripe-version", stripe::error),
-    ("x-goog-api-client", gemini::error),
-    // The SDKs made by the same generator as OpenAI's have a header of their own beside it.
-    ("x-stainless-lang", openai::error),
-];
-
+/// Of the first known API whose clients' header is there. (The clients made by the same generator as OpenAI's have a header
+/// of their own beside it, and come before it in the list.)
 pub(crate) fn of(headers: &HeaderMap) -> Option<Words> {
-    let speaks = |(header, _): &&(&str, Words)| headers.contains_key(*header);
-    CLIENTS.iter().find(speaks).map(|(_, words)| *words)
+    let speaks = |header| headers.contains_key(header);
+    let mut known = KNOWN.iter();
+    known
+        .find(|known| known.client.is_some_and(speaks))
+        .map(|known| known.error)
 }

@@ -26,8 +26,8 @@ use crate::{
 pub struct Policy {
     pub(crate) methods: Option<Vec<Method>>,
     /// A path must be in each of these lists.
-    paths: Vec<Vec<PathPattern>>,
-    refused_paths: Vec<PathPattern>,
+    pub(super) paths: Vec<Vec<PathPattern>>,
+    pub(super) refused_paths: Vec<PathPattern>,
     pub(super) taken_out: Vec<Place>,
     pub(crate) pass_request: Vec<HeaderName>,
     pub(crate) pass_response: Vec<HeaderName>,

@@ -12,10 +12,11 @@ use zeroize::Zeroizing;
 use crate::{
     Client, Target,
     credential::{
-        Assertion, Secret, Source, SourceError,
-        exchange::{Exchange, Form, basic_pair},
-        sensitive,
-        token_answer::TokenAnswer,
+        Assertion, Secret, Source, SourceError, sensitive,
+        source::{
+            exchange::{Exchange, Form, basic_pair},
+            token_response::TokenResponse,
+        },
     },
 };
 
@@ -91,7 +92,7 @@ enum Grant {
 pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// How much of a token endpoint's answer is read.
-pub(super) const ANSWER: usize = 64 * 1024;
+pub(super) const RESPONSE_MAX: usize = 64 * 1024;
 
 impl OAuth2 {
     /// Asks with the client's own secret.
@@ -247,8 +248,8 @@ impl Source for OAuth2 {
             let basic = sensitive(["Basic ", &pair]).map_err(|_| SourceError::Other)?;
             request.headers_mut().insert(AUTHORIZATION, basic);
         }
-        let said = self.exchange.send(request, ANSWER).await?;
-        let mut answer = TokenAnswer::of(&said)?;
+        let said = self.exchange.send(request, RESPONSE_MAX).await?;
+        let mut answer = TokenResponse::of(&said)?;
         // First of all: the old one is good no more, whatever else is in the answer.
         if let Some(refresh_token) = answer.take_refresh_token() {
             self.rotate(refresh_token);

@@ -4,7 +4,17 @@ use serde_json::json;
 use crate::{
     Credential, Policy,
     proxy::Rejection,
-    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, place::Kind},
+    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, known::Known, place::Kind},
+};
+
+pub(super) static KNOWN: Known = Known {
+    name: "openai",
+    api: Api::openai,
+    client: Some("x-stainless-lang"),
+    error,
+    setup,
+    title: "OpenAI",
+    remark: "",
 };
 
 /// Which of the accounts that a key opens is used, and pays.
@@ -59,13 +69,13 @@ impl Api {
         let target = Target::known("api.openai.com", "/");
         // Where the Realtime API's clients in browsers put their key.
         let in_browsers = Place::of(Kind::Subprotocol("openai-insecure-api-key.".into()));
-        Self::known(target, Place::bearer(), key, error, setup)
+        Self::of(&KNOWN, target, Place::bearer(), key)
             .replace_policy(policy)
             .accept(in_browsers)
     }
 }
 
-pub(super) fn error(rejection: &Rejection) -> ErrorBody {
+fn error(rejection: &Rejection) -> ErrorBody {
     let kind = match rejection.status() {
         StatusCode::UNAUTHORIZED => "authentication_error",
         StatusCode::FORBIDDEN => "permission_error",
@@ -85,7 +95,7 @@ pub(super) fn error(rejection: &Rejection) -> ErrorBody {
     ErrorBody::json(body.to_string())
 }
 
-fn setup(scope: &SetupScope<'_>) -> SandboxSetup {
+fn setup(scope: &SetupScope<'_>, _: &[Target]) -> SandboxSetup {
     SandboxSetup::new()
         .env("OPENAI_BASE_URL", format!("{}/v1", scope.base()))
         .env("OPENAI_API_KEY", scope.token())

@@ -14,10 +14,12 @@ use crate::{
     Client, ConfigError, Target,
     credential::{
         Secret, SigningKey, Source, SourceError,
-        assertion::{DRIFT, LIFETIME, date},
-        exchange::{Exchange, Form},
-        oauth::{ANSWER, JWT_BEARER},
-        token_answer::TokenAnswer,
+        source::{
+            assertion::{DRIFT, LIFETIME, date},
+            exchange::{Exchange, Form},
+            oauth::{JWT_BEARER, RESPONSE_MAX},
+            token_response::TokenResponse,
+        },
     },
 };
 
@@ -192,9 +194,9 @@ impl Source for GoogleToken {
         form.add("grant_type", JWT_BEARER);
         form.add("assertion", &self.assertion(now)?);
         let request = form.post(&self.account.endpoint)?;
-        let said = self.account.exchange.send(request, ANSWER).await?;
+        let said = self.account.exchange.send(request, RESPONSE_MAX).await?;
         match self.kind {
-            Kind::Access => TokenAnswer::of(&said)?.into_secret(now),
+            Kind::Access => TokenResponse::of(&said)?.into_secret(now),
             Kind::Id => {
                 #[derive(Deserialize)]
                 struct Answer {
