@@ -2,7 +2,7 @@
 //!
 //! A [`Credential`] is put into a request only through a [`Context`](crate::Context), which exists only for a caller
 //! whose token was verified. The values it gives are marked sensitive, so `Debug` hides them and HTTP/2 keeps them out
-//! of its tables. What a service was given is remembered for the length of the request, and a header of the answer that
+//! of its tables. What a service was given is remembered for the length of the request, and a header of the response that
 //! shows it is redacted. Its memory is wiped when the last copy goes.
 //!
 //! # Where a key comes from

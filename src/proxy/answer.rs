@@ -10,7 +10,7 @@ use crate::{
     Body, Context, Policy, TransformError,
     body::Watch,
     proxy::{Reason, exchange::Exchange, websocket::WebSocket},
-    service::Used,
+    service::Injected,
     upstream::{CameOver, Rewrite, UpstreamError, headers},
 };
 
@@ -78,7 +78,7 @@ pub(super) fn clean<'a>(
     answer: Response<Body>,
     policy: &Policy,
     limit: u64,
-    used: Used,
+    used: Injected,
     rewrite: impl FnOnce() -> Rewrite<'a>,
     via: &[HeaderValue; 2],
 ) -> Result<Response<Body>, Reason> {

@@ -43,7 +43,7 @@ impl Passage {
             target,
             public: self.gate.public_prefix(&entry.name, self.by_host),
         };
-        let (policy, used) = (&entry.policy, context.into_used());
+        let (policy, used) = (&entry.policy, context.into_injected());
         let answer = answer::clean(
             answer,
             policy,

@@ -1,3 +1,6 @@
+//! A ready-made service for any API whose clients send a key: it takes the token where the key stands, and puts the key
+//! there. The APIs that are known by name are made of it.
+
 use std::{borrow::Cow, fmt};
 
 use async_trait::async_trait;
@@ -269,7 +272,7 @@ impl ServiceConfig for Api {
         if let Some(transform) = &self.closure {
             request = match transform(request, ctx)? {
                 Outcome::Forward(request) => request,
-                answered => return Ok(answered),
+                response => return Ok(response),
             };
         }
         for injection in &self.own {

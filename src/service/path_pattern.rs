@@ -1,3 +1,6 @@
+//! Patterns of paths. To allow, a path must match byte for byte; to refuse, any spelling counts that some server may take
+//! for the pattern, because servers decode and fold paths in different ways.
+
 use std::{fmt, str::FromStr};
 
 use percent_encoding::percent_decode;

@@ -1,3 +1,6 @@
+//! How requests under way hear that their token was revoked, and when it expires. A sandbox has one place where its
+//! requests wait, so that a revocation wakes those that it concerns.
+
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,

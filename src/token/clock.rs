@@ -1,3 +1,5 @@
+//! Where the time comes from, so that tests and embedders can set it.
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where the time comes from.

@@ -1,3 +1,5 @@
+//! Installation tokens of a GitHub App. An assertion signed with the app's key is exchanged for a token of an hour.
+
 use std::{
     fmt,
     time::{Duration, SystemTime},
@@ -138,7 +140,7 @@ impl GitHubApp {
 impl Source for GitHubApp {
     async fn fetch(&self, now: SystemTime) -> Result<Secret, SourceError> {
         #[derive(Deserialize)]
-        struct Answer {
+        struct Response {
             token: String,
             expires_at: String,
         }
@@ -159,9 +161,9 @@ impl Source for GitHubApp {
             HeaderValue::from_static("2022-11-28"),
         );
         let said = self.exchange.send(request, RESPONSE_MAX).await?;
-        let answer: Answer = said.read()?;
-        let secret = Secret::new(answer.token);
-        let expires_at = rfc3339::parse(&answer.expires_at).ok_or(SourceError::Malformed)?;
+        let response: Response = said.read()?;
+        let secret = Secret::new(response.token);
+        let expires_at = rfc3339::parse(&response.expires_at).ok_or(SourceError::Malformed)?;
         Ok(secret.expires_at(expires_at))
     }
 }

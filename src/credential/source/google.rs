@@ -1,3 +1,6 @@
+//! Tokens of a Google service account, by its key file: access tokens for Google's APIs, id tokens for services behind
+//! them.
+
 use std::{
     fmt,
     sync::Arc,
@@ -199,10 +202,10 @@ impl Source for GoogleToken {
             Kind::Access => TokenResponse::of(&said)?.into_secret(now),
             Kind::Id => {
                 #[derive(Deserialize)]
-                struct Answer {
+                struct Response {
                     id_token: String,
                 }
-                let Answer { id_token } = said.read()?;
+                let Response { id_token } = said.read()?;
                 let expires_at = expiry(&id_token).ok_or(SourceError::Malformed)?;
                 Ok(Secret::new(id_token).expires_at(expires_at))
             }

@@ -1,3 +1,6 @@
+//! Access tokens from an OAuth 2.0 token endpoint (RFC 6749), by any of three grants. A refresh token that the endpoint
+//! replaces is kept, and handed to the embedder.
+
 use std::{
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -91,7 +94,7 @@ enum Grant {
 
 pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
-/// How much of a token endpoint's answer is read.
+/// How much of a token endpoint's response is read.
 pub(super) const RESPONSE_MAX: usize = 64 * 1024;
 
 impl OAuth2 {
@@ -249,12 +252,12 @@ impl Source for OAuth2 {
             request.headers_mut().insert(AUTHORIZATION, basic);
         }
         let said = self.exchange.send(request, RESPONSE_MAX).await?;
-        let mut answer = TokenResponse::of(&said)?;
-        // First of all: the old one is good no more, whatever else is in the answer.
-        if let Some(refresh_token) = answer.take_refresh_token() {
+        let mut response = TokenResponse::of(&said)?;
+        // First of all: the old one is good no more, whatever else is in the response.
+        if let Some(refresh_token) = response.take_refresh_token() {
             self.rotate(refresh_token);
         }
-        answer.into_secret(now)
+        response.into_secret(now)
     }
 }
 

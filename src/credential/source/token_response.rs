@@ -1,3 +1,5 @@
+//! What a token endpoint says when it gives a token (RFC 6749 §5.1). Servers take liberties with it, which are known here.
+
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;

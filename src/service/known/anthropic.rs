@@ -1,3 +1,5 @@
+//! The Anthropic API: its key goes into a header of its own, and the Admin API is refused.
+
 use http::{HeaderName, Method, StatusCode};
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! The Gemini API: clients put the key into a header or into the query, and uploads begin here.
+
 use http::{HeaderName, Method, StatusCode};
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! GitHub is two targets: git over HTTPS wants Basic on one host, REST and GraphQL want Bearer on another.
+
 use http::{Method, header::AUTHORIZATION};
 
 use crate::{

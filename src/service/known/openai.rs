@@ -1,3 +1,5 @@
+//! The OpenAI API: one key may open several accounts, so the headers that choose one are taken out.
+
 use http::{HeaderName, Method, StatusCode};
 use serde_json::json;
 
@@ -40,7 +42,7 @@ impl Api {
     ///
     /// A key may open several organizations and projects: which one is not the caller's choice. Its
     /// `OpenAI-Organization` and `OpenAI-Project` are taken out, and [`set_header`](Self::set_header) sets yours. (That
-    /// answers name the organization is the API's habit, in headers and bodies; it opens nothing.)
+    /// responses name the organization is the API's habit, in headers and bodies; it opens nothing.)
     ///
     /// # Example
     ///

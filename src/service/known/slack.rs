@@ -1,3 +1,5 @@
+//! The Slack Web API: its methods are paths, and some of them hand out tokens or connections.
+
 use http::{Method, StatusCode};
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! The Stripe API: clients put the key into Bearer or into the user name of Basic.
+
 use http::{Method, StatusCode};
 use serde_json::json;
 
