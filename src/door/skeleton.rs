@@ -18,10 +18,10 @@ use http::{
 };
 
 use crate::{
-    Body, Client, Target,
+    Body, Client, Outcome, Target,
     door::{CatchPanic, InfallibleFuture, RefusalFormat, intake, refuse},
     exchange::{Admission, Exchanges, Subject},
-    forward::{Injected, Outgoing, Rules, WebSocket, forward},
+    forward::{Outgoing, Rules, WebSocket, forward},
     limit::Permits,
     rejection::{Reason, Rejection},
     service::{Bounds, ErrorBody, RequestId, host_name},
@@ -62,8 +62,8 @@ impl Rules for Arc<Preview> {
         std::slice::from_ref(&self.target)
     }
 
-    async fn inject(&self, request: Request<Body>) -> Result<Injected, Reason> {
-        Ok(Injected::Forward(request))
+    async fn inject(&self, request: Request<Body>) -> Result<Outcome, Reason> {
+        Ok(Outcome::Forward(request))
     }
 
     fn clean(&self, headers: &mut HeaderMap, _: &Target) {
