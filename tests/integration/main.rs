@@ -8,7 +8,6 @@
     reason = "these are tests"
 )]
 
-mod attacks;
 mod clients;
 mod config;
 mod credentials;

@@ -1,6 +1,7 @@
 //! The APIs that are known by name, the places where keys stand, and what a sandbox is given.
 
 mod anthropic;
+mod error_bodies;
 mod errors;
 mod gemini;
 mod github;
@@ -9,6 +10,7 @@ mod openai;
 mod places;
 mod setup;
 mod slack;
+mod spellings;
 mod stripe;
 
 use base64::{Engine, engine::general_purpose::STANDARD};

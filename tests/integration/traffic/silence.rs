@@ -9,17 +9,17 @@ use tokio::{net::TcpStream, time::Instant};
 use super::{
     faulty::fault,
     outcomes,
-    scene::{SHORT, Scene, Terms, is_served, told},
+    scene::{Play, SHORT, before, is_served, told},
 };
 
 /// Plays a fault of another target than the faulty upstream; the service `other` stays good.
 async fn play(name: &'static str, target: &str, expected: u16) {
     let target = Target::new(target).or_else(|_| Target::dangerous_plaintext(target));
-    let terms = Terms {
-        target: Some(target.unwrap()),
-        ..Terms::default()
-    };
-    let scene = Scene::with(terms, fault(async |_| None)).await;
+    let scene = before(fault(async |_| None))
+        .await
+        .target(target.unwrap())
+        .start()
+        .await;
     let start = Instant::now();
     let mut wire = scene.front.connect().await;
     wire.send(scene.front.get("/proxy/svc/a", &scene.token).bytes())
@@ -99,15 +99,15 @@ async fn a_service_has_its_own_time_out_for_connections() {
 
 #[tokio::test]
 async fn an_answer_that_never_comes_is_given_up() {
-    let terms = Terms {
-        client: Client::new().response_timeout(SHORT),
-        ..Terms::default()
-    };
     let silent = fault(async |mut peer| {
         peer.closed().await;
         None
     });
-    let scene = Scene::with(terms, silent).await;
+    let scene = before(silent)
+        .await
+        .client(Client::new().response_timeout(SHORT))
+        .start()
+        .await;
     let answer = scene.play("the upstream never answers").await;
     assert_eq!(
         (answer.status, answer.code().as_str()),

@@ -4,6 +4,7 @@ mod answer;
 mod oracle;
 mod page;
 mod program;
+mod scene;
 mod secure;
 mod server;
 mod stack;
@@ -16,6 +17,7 @@ pub use self::{
     oracle::{Oracle, Slot},
     page::{Page, Table},
     program::{client, kill, output, program},
+    scene::{Scene, Setup},
     secure::{Authority, Secure},
     server::Server,
     stack::Stack,

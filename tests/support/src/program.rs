@@ -44,6 +44,7 @@ pub async fn output(command: &mut Command, patience: Duration) -> Output {
     }
 }
 
+/// Sends a signal to a process.
 pub fn kill(signal: &str, id: u32) -> ExitStatus {
     // The shell's own: `kill` as a program is not on every machine.
     let mut command = Command::new("sh");

@@ -37,13 +37,13 @@ pub(super) const FLOWS: [Flow; 6] = [
 ];
 
 /// A stack whose upstream takes what the endpoint issued and nothing else: 401 for what was revoked, 403 for the rest.
-pub(super) struct Scene {
+pub(super) struct Grants {
     pub(super) stack: Arc<Stack>,
     pub(super) endpoint: Endpoint,
     pub(super) ledger: Arc<Ledger>,
 }
 
-impl Scene {
+impl Grants {
     pub(super) async fn new() -> Self {
         let ledger = Ledger::new();
         let stack = Stack::answering({
@@ -198,7 +198,7 @@ impl Scene {
     }
 }
 
-impl Drop for Scene {
+impl Drop for Grants {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             assert_eq!(self.ledger.take_complaints(), [""; 0]);

@@ -1,0 +1,256 @@
+//! Callers that reach past their buckets and their prefix: one request, several spellings.
+
+use super::scripted::{assert_stayed_within, limited, raw, scripted};
+
+#[tokio::test]
+async fn host_and_path_together_name_no_other_bucket() {
+    let scene = limited().await;
+    for (target, host) in [
+        ("/proxy/s3/reports/tenants/acme/a", "elsewhere.test"),
+        ("/proxy/s3/tenants/acme/a", "reports.gate.test"),
+        (
+            "http://reports.gate.test/proxy/s3/tenants/acme/a",
+            "private.gate.test",
+        ),
+    ] {
+        assert_eq!(
+            raw(&scene, "GET", target, host, &[]).await.status,
+            200,
+            "{target}"
+        );
+        let line = scene.stack.upstream.last().line().to_owned();
+        assert_eq!(line, "GET /reports/tenants/acme/a HTTP/1.1");
+    }
+    let sent = scene.stack.upstream.requests().len();
+    for (target, host) in [
+        ("/proxy/s3/reports/tenants/acme/a", "private.gate.test"),
+        (
+            "/proxy/s3/reports/tenants/acme/a",
+            "reports.private.gate.test",
+        ),
+        ("/proxy/s3/tenants/acme/a", "private.reports.gate.test"),
+        ("/proxy/s3/private/a", "reports.gate.test."),
+        ("/proxy/s3/private/a", "reports.gate.test.evil.test"),
+        (
+            "http://private.gate.test/proxy/s3/tenants/acme/a",
+            "reports.gate.test",
+        ),
+        (
+            "http://x@reports.gate.test/proxy/s3/tenants/other/a",
+            "reports.gate.test",
+        ),
+        (
+            "http://x:y@private.gate.test/proxy/s3/tenants/acme/a",
+            "reports.gate.test",
+        ),
+        ("/proxy/s3/private/../reports/tenants/acme/a", "gate.test"),
+        (
+            "/proxy/s3/tenants/acme/..%2F..%2Fsecret",
+            "reports.gate.test",
+        ),
+        (
+            "/proxy/s3/tenants/acme/..%2f..%2fsecret",
+            "reports.gate.test",
+        ),
+        (
+            "/proxy/s3/tenants%2Facme%2F%2e%2e%2Fother",
+            "reports.gate.test",
+        ),
+        ("/proxy/s3/tenants/acme%252F../other", "reports.gate.test"),
+        ("/proxy/s3/tenants/acme;/a", "reports.gate.test"),
+        ("/proxy/s3/tenants//acme/a", "reports.gate.test"),
+        ("/proxy/s3/tenants/acme", "reports.gate.test"),
+        ("/proxy/s3/tenants/acmes/a", "reports.gate.test"),
+        ("/proxy/s3/tenants%5Cacme%5Ca", "reports.gate.test"),
+        ("/proxy/s3/%74enants/Acme/a", "reports.gate.test"),
+    ] {
+        for method in ["GET", "PUT", "HEAD", "DELETE"] {
+            let answer = raw(&scene, method, target, host, &[]).await;
+            let status = answer.status;
+            assert!(
+                matches!(status, 400 | 403),
+                "{status} {method} {target} {host}"
+            );
+        }
+    }
+    assert_eq!(scene.stack.upstream.requests().len(), sent);
+}
+
+#[tokio::test]
+async fn no_parameter_and_no_header_reaches_past_the_prefix() {
+    let scene = limited().await;
+    let own = "/proxy/s3/reports/tenants/acme/a";
+    for (method, target, fields) in [
+        ("PUT", "", &[("x-amz-copy-source", "private/a")][..]),
+        (
+            "PUT",
+            "",
+            &[("X-Amz-Copy-Source", "/reports/tenants/other/a")],
+        ),
+        (
+            "PUT",
+            "",
+            &[("x-amz-copy-source", "reports/tenants/acme/..%2F..%2Fa")],
+        ),
+        (
+            "PUT",
+            "",
+            &[("x-amz-copy-source", "reports%252Ftenants%252Facme%252Fa")],
+        ),
+        (
+            "PUT",
+            "",
+            &[(
+                "x-amz-copy-source",
+                "reports/tenants/acme/a?versionId=1&x=private/a",
+            )],
+        ),
+        ("PUT", "", &[("x-amz-copy-source", "?versionId=1")]),
+        ("PUT", "", &[("x-amz-copy-source", "http://private/a")]),
+        (
+            "PUT",
+            "",
+            &[("x-amz-copy-source", "arn:aws:s3:::private/a")],
+        ),
+        (
+            "PUT",
+            "",
+            &[("x-amz-copy-source", "%61rn:aws:s3:::private/a")],
+        ),
+        (
+            "PUT",
+            "",
+            &[
+                ("x-amz-copy-source", "reports/tenants/acme/a"),
+                ("x-amz-copy-source", "private/a"),
+            ],
+        ),
+        ("PUT", "", &[("x_amz_copy_source", "private/a")]),
+        ("PUT", "", &[("x-amz-copy.source", "private/a")]),
+        ("PUT", "", &[("x-amz-rename-source", "/private/a")]),
+        ("PUT", "", &[("x-amz-meta-snowball-auto-extract", "true")]),
+        ("PUT", "", &[("x-amz-meta_snowball-auto-extract", "true")]),
+        ("PUT", "", &[("x-goog-copy-source", "private/a")]),
+        ("PUT", "", &[("x_goog_copy_source", "private/a")]),
+        ("PUT", "", &[("x-minio-extract", "true")]),
+        ("PUT", "", &[("x-amz-acl", "public-read")]),
+        (
+            "PUT",
+            "",
+            &[(
+                "x-amz-grant-read",
+                "uri=http://acs.amazonaws.com/groups/global/AllUsers",
+            )],
+        ),
+        ("PUT", "?X-Amz-Copy-Source=private/a", &[]),
+        (
+            "PUT",
+            "?x-amz-copy-source=reports/tenants/acme/b",
+            &[("x-amz-copy-source", "private/a")],
+        ),
+        (
+            "PUT",
+            "?X-Amz-Copy-Source=reports/tenants/acme/b&x-amz-copy-source=private/a",
+            &[],
+        ),
+        ("PUT", "?X-Amz-Acl=public-read", &[]),
+        ("PUT", "?x-amz-meta-snowball-auto-extract=true", &[]),
+        ("PUT", "?%58-amz-copy-source=private/a", &[]),
+        ("PUT", "?x-amz_copy-source=private/a", &[]),
+        ("PUT", "?acl", &[]),
+        ("PUT", "?%61cl", &[]),
+        ("PUT", "?acl=&tagging", &[]),
+        ("PUT", "?tagging&%61cl", &[]),
+        ("GET", "?uploads", &[]),
+        ("POST", "?delete", &[]),
+        ("POST", "?restore", &[]),
+        ("PUT", "?renameObject", &[]),
+        ("GET", "?versionId=1&versionId=2", &[]),
+        ("GET", "?versionId=1&version%49d=2", &[]),
+        ("GET", "?torrent", &[]),
+        ("GET", "?prefix=private", &[]),
+    ] {
+        let answer = raw(
+            &scene,
+            method,
+            &format!("{own}{target}"),
+            "gate.test",
+            fields,
+        )
+        .await;
+        assert!(
+            matches!(answer.status, 400 | 403),
+            "{} {method} {target} {fields:?}",
+            answer.status
+        );
+    }
+    for query in [
+        "",
+        "?list-type=2",
+        "?prefix=",
+        "?prefix=tenants/",
+        "?prefix=tenants/acme",
+        "?prefix=/tenants/acme/",
+        "?prefix=tenants/other/&prefix=tenants/acme/",
+        "?prefix=tenants/acme/&prefix=",
+        "?prefix=tenants/acme/&%70refix=",
+        "?Prefix=tenants/acme/",
+        "?prefix=tenants%252Facme%252F",
+        "?prefix=tenants+acme/",
+        "?prefix=tenants/acme/&acl",
+        "?prefix=tenants/acme/&policy",
+        "?prefix=tenants/acme/&delete",
+        "?prefix=tenants/acme/&logging",
+        "?prefix=tenants/acme/&inventory",
+        "?prefix=tenants/acme/&x-amz-copy-source=private/a",
+    ] {
+        for path in ["/proxy/s3/reports", "/proxy/s3/reports/"] {
+            for method in ["GET", "PUT", "POST", "DELETE"] {
+                let target = format!("{path}{query}");
+                let answer = raw(&scene, method, &target, "gate.test", &[]).await;
+                assert!(
+                    matches!(answer.status, 400 | 403),
+                    "{} {method} {target}",
+                    answer.status
+                );
+            }
+        }
+    }
+    assert!(scene.stack.upstream.requests().is_empty());
+    let good = "/proxy/s3/reports?list-type=2&prefix=tenants%2Facme%2F";
+    assert_eq!(raw(&scene, "GET", good, "gate.test", &[]).await.status, 200);
+    let copy = [("x-amz-copy-source", "reports/tenants/acme/b")];
+    assert_eq!(
+        raw(&scene, "PUT", own, "gate.test", &copy).await.status,
+        200
+    );
+    assert_stayed_within(&scene, "what passed");
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_named_is_not_made_again_nor_taken_away_nor_opened() {
+    let scene = scripted(|s3| s3.buckets(["reports"]).unwrap()).await;
+    let everybody = "uri=\"http://acs.amazonaws.com/groups/global/AllUsers\"";
+    for path in [
+        "/proxy/s3/reports",
+        "/proxy/s3/reports/",
+        "/proxy/s3/reports?x-id=CreateBucket",
+    ] {
+        for (method, fields) in [
+            // Where a bucket is there already, this gives it another access control list (us-east-1).
+            ("PUT", &[("x-amz-acl", "public-read-write")][..]),
+            ("PUT", &[("x-amz-grant-full-control", everybody)]),
+            ("PUT", &[("x-amz-object-ownership", "ObjectWriter")]),
+            // Its name is then anybody's.
+            ("DELETE", &[]),
+        ] {
+            let answer = raw(&scene, method, path, "gate.test", fields).await;
+            assert_eq!(answer.status, 403, "{method} {path} {fields:?}");
+        }
+    }
+    assert!(scene.stack.upstream.requests().is_empty());
+    let own = "/proxy/s3/reports/a";
+    for method in ["PUT", "GET", "DELETE"] {
+        assert_eq!(raw(&scene, method, own, "gate.test", &[]).await.status, 200);
+    }
+}
