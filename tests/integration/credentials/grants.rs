@@ -8,7 +8,7 @@ use sallygate::{
     },
     proxy::{Reason, Rejection},
 };
-use sallygate_test_support::{Answer, PATIENCE, Reply, Stack, within};
+use sallygate_test_support::{Answer, PATIENCE, Reply, Stack, assert_refused, within};
 use serde_json::json;
 
 use super::{
@@ -216,10 +216,7 @@ fn request(token: &str) -> Request<Body> {
 
 /// The answer is the one that there is without a key.
 pub(super) fn refused(answer: &Answer) {
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (503, "PROXY_CREDENTIAL_UNAVAILABLE")
-    );
+    assert_refused(&answer, 503, "PROXY_CREDENTIAL_UNAVAILABLE");
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(answer.header("x-should-retry"), None);
     assert_eq!(

@@ -69,8 +69,8 @@ async fn a_policy_that_panics_costs_one_request_and_not_the_connection() {
     assert_eq!(wire.answer().await.status, 200);
     broken.store(1, Ordering::SeqCst);
     wire.send(&bytes).await;
-    let answer = wire.answer().await;
-    assert!(matches!(answer.status, 200 | 500), "{}", answer.status);
+    // It was read when the service was registered.
+    assert_eq!(wire.answer().await.status, 200);
     broken.store(0, Ordering::SeqCst);
     wire.send(&bytes).await;
     assert_eq!(wire.answer().await.status, 200);

@@ -61,7 +61,7 @@ async fn more_headers_than_a_map_can_hold_cost_one_request() {
         .header_bytes(usize::MAX);
     let service = stack.layer().limits(limits).into_service();
     let token = stack.token();
-    for (values, statuses) in [(20_000, &[200][..]), (30_000, &[431, 500][..])] {
+    for (values, status) in [(20_000, 200), (30_000, 431)] {
         let mut request = http::Request::builder()
             .uri("/proxy/svc/a")
             .header("authorization", format!("Bearer {token}"))
@@ -72,7 +72,7 @@ async fn more_headers_than_a_map_can_hold_cost_one_request() {
             request.headers_mut().append("x-many", value);
         }
         let answer = stack.call(service.clone(), request).await;
-        assert!(statuses.contains(&answer.status), "{values}");
+        assert_eq!(answer.status, status, "{values}");
     }
     let front = stack.front().await;
     assert_eq!(front.get("/proxy/svc/a", &token).send().await.status, 200);

@@ -66,11 +66,10 @@ async fn host_and_path_together_name_no_other_bucket() {
     ] {
         for method in ["GET", "PUT", "HEAD", "DELETE"] {
             let answer = raw(&scene, method, target, host, &[]).await;
-            let status = answer.status;
-            assert!(
-                matches!(status, 400 | 403),
-                "{status} {method} {target} {host}"
-            );
+            // Dot segments and user information are invalid; what is well formed is out of bounds.
+            let invalid = target.contains("..") || target.contains("%2e") || target.contains('@');
+            let expected = if invalid { 400 } else { 403 };
+            assert_eq!(answer.status, expected, "{method} {target} {host}");
         }
     }
     assert_eq!(scene.stack.upstream.requests().len(), sent);
@@ -80,24 +79,28 @@ async fn host_and_path_together_name_no_other_bucket() {
 async fn no_parameter_and_no_header_reaches_past_the_prefix() {
     let scene = limited().await;
     let own = "/proxy/s3/reports/tenants/acme/a";
-    for (method, target, fields) in [
-        ("PUT", "", &[("x-amz-copy-source", "private/a")][..]),
+    for (status, method, target, fields) in [
+        (403, "PUT", "", &[("x-amz-copy-source", "private/a")][..]),
         (
+            403,
             "PUT",
             "",
             &[("X-Amz-Copy-Source", "/reports/tenants/other/a")],
         ),
         (
+            400,
             "PUT",
             "",
             &[("x-amz-copy-source", "reports/tenants/acme/..%2F..%2Fa")],
         ),
         (
+            400,
             "PUT",
             "",
             &[("x-amz-copy-source", "reports%252Ftenants%252Facme%252Fa")],
         ),
         (
+            400,
             "PUT",
             "",
             &[(
@@ -105,19 +108,22 @@ async fn no_parameter_and_no_header_reaches_past_the_prefix() {
                 "reports/tenants/acme/a?versionId=1&x=private/a",
             )],
         ),
-        ("PUT", "", &[("x-amz-copy-source", "?versionId=1")]),
-        ("PUT", "", &[("x-amz-copy-source", "http://private/a")]),
+        (400, "PUT", "", &[("x-amz-copy-source", "?versionId=1")]),
+        (400, "PUT", "", &[("x-amz-copy-source", "http://private/a")]),
         (
+            403,
             "PUT",
             "",
             &[("x-amz-copy-source", "arn:aws:s3:::private/a")],
         ),
         (
+            403,
             "PUT",
             "",
             &[("x-amz-copy-source", "%61rn:aws:s3:::private/a")],
         ),
         (
+            400,
             "PUT",
             "",
             &[
@@ -125,16 +131,27 @@ async fn no_parameter_and_no_header_reaches_past_the_prefix() {
                 ("x-amz-copy-source", "private/a"),
             ],
         ),
-        ("PUT", "", &[("x_amz_copy_source", "private/a")]),
-        ("PUT", "", &[("x-amz-copy.source", "private/a")]),
-        ("PUT", "", &[("x-amz-rename-source", "/private/a")]),
-        ("PUT", "", &[("x-amz-meta-snowball-auto-extract", "true")]),
-        ("PUT", "", &[("x-amz-meta_snowball-auto-extract", "true")]),
-        ("PUT", "", &[("x-goog-copy-source", "private/a")]),
-        ("PUT", "", &[("x_goog_copy_source", "private/a")]),
-        ("PUT", "", &[("x-minio-extract", "true")]),
-        ("PUT", "", &[("x-amz-acl", "public-read")]),
+        (400, "PUT", "", &[("x_amz_copy_source", "private/a")]),
+        (400, "PUT", "", &[("x-amz-copy.source", "private/a")]),
+        (403, "PUT", "", &[("x-amz-rename-source", "/private/a")]),
         (
+            403,
+            "PUT",
+            "",
+            &[("x-amz-meta-snowball-auto-extract", "true")],
+        ),
+        (
+            400,
+            "PUT",
+            "",
+            &[("x-amz-meta_snowball-auto-extract", "true")],
+        ),
+        (403, "PUT", "", &[("x-goog-copy-source", "private/a")]),
+        (403, "PUT", "", &[("x_goog_copy_source", "private/a")]),
+        (403, "PUT", "", &[("x-minio-extract", "true")]),
+        (403, "PUT", "", &[("x-amz-acl", "public-read")]),
+        (
+            403,
             "PUT",
             "",
             &[(
@@ -142,33 +159,35 @@ async fn no_parameter_and_no_header_reaches_past_the_prefix() {
                 "uri=http://acs.amazonaws.com/groups/global/AllUsers",
             )],
         ),
-        ("PUT", "?X-Amz-Copy-Source=private/a", &[]),
+        (403, "PUT", "?X-Amz-Copy-Source=private/a", &[]),
         (
+            400,
             "PUT",
             "?x-amz-copy-source=reports/tenants/acme/b",
             &[("x-amz-copy-source", "private/a")],
         ),
         (
+            400,
             "PUT",
             "?X-Amz-Copy-Source=reports/tenants/acme/b&x-amz-copy-source=private/a",
             &[],
         ),
-        ("PUT", "?X-Amz-Acl=public-read", &[]),
-        ("PUT", "?x-amz-meta-snowball-auto-extract=true", &[]),
-        ("PUT", "?%58-amz-copy-source=private/a", &[]),
-        ("PUT", "?x-amz_copy-source=private/a", &[]),
-        ("PUT", "?acl", &[]),
-        ("PUT", "?%61cl", &[]),
-        ("PUT", "?acl=&tagging", &[]),
-        ("PUT", "?tagging&%61cl", &[]),
-        ("GET", "?uploads", &[]),
-        ("POST", "?delete", &[]),
-        ("POST", "?restore", &[]),
-        ("PUT", "?renameObject", &[]),
-        ("GET", "?versionId=1&versionId=2", &[]),
-        ("GET", "?versionId=1&version%49d=2", &[]),
-        ("GET", "?torrent", &[]),
-        ("GET", "?prefix=private", &[]),
+        (403, "PUT", "?X-Amz-Acl=public-read", &[]),
+        (403, "PUT", "?x-amz-meta-snowball-auto-extract=true", &[]),
+        (403, "PUT", "?%58-amz-copy-source=private/a", &[]),
+        (403, "PUT", "?x-amz_copy-source=private/a", &[]),
+        (403, "PUT", "?acl", &[]),
+        (403, "PUT", "?%61cl", &[]),
+        (403, "PUT", "?acl=&tagging", &[]),
+        (403, "PUT", "?tagging&%61cl", &[]),
+        (403, "GET", "?uploads", &[]),
+        (403, "POST", "?delete", &[]),
+        (403, "POST", "?restore", &[]),
+        (403, "PUT", "?renameObject", &[]),
+        (400, "GET", "?versionId=1&versionId=2", &[]),
+        (400, "GET", "?versionId=1&version%49d=2", &[]),
+        (403, "GET", "?torrent", &[]),
+        (403, "GET", "?prefix=private", &[]),
     ] {
         let answer = raw(
             &scene,
@@ -178,41 +197,33 @@ async fn no_parameter_and_no_header_reaches_past_the_prefix() {
             fields,
         )
         .await;
-        assert!(
-            matches!(answer.status, 400 | 403),
-            "{} {method} {target} {fields:?}",
-            answer.status
-        );
+        assert_eq!(answer.status, status, "{method} {target} {fields:?}");
     }
-    for query in [
-        "",
-        "?list-type=2",
-        "?prefix=",
-        "?prefix=tenants/",
-        "?prefix=tenants/acme",
-        "?prefix=/tenants/acme/",
-        "?prefix=tenants/other/&prefix=tenants/acme/",
-        "?prefix=tenants/acme/&prefix=",
-        "?prefix=tenants/acme/&%70refix=",
-        "?Prefix=tenants/acme/",
-        "?prefix=tenants%252Facme%252F",
-        "?prefix=tenants+acme/",
-        "?prefix=tenants/acme/&acl",
-        "?prefix=tenants/acme/&policy",
-        "?prefix=tenants/acme/&delete",
-        "?prefix=tenants/acme/&logging",
-        "?prefix=tenants/acme/&inventory",
-        "?prefix=tenants/acme/&x-amz-copy-source=private/a",
+    for (status, query) in [
+        (403, ""),
+        (403, "?list-type=2"),
+        (403, "?prefix="),
+        (403, "?prefix=tenants/"),
+        (403, "?prefix=tenants/acme"),
+        (403, "?prefix=/tenants/acme/"),
+        (400, "?prefix=tenants/other/&prefix=tenants/acme/"),
+        (400, "?prefix=tenants/acme/&prefix="),
+        (400, "?prefix=tenants/acme/&%70refix="),
+        (403, "?Prefix=tenants/acme/"),
+        (403, "?prefix=tenants%252Facme%252F"),
+        (403, "?prefix=tenants+acme/"),
+        (403, "?prefix=tenants/acme/&acl"),
+        (403, "?prefix=tenants/acme/&policy"),
+        (403, "?prefix=tenants/acme/&delete"),
+        (403, "?prefix=tenants/acme/&logging"),
+        (403, "?prefix=tenants/acme/&inventory"),
+        (403, "?prefix=tenants/acme/&x-amz-copy-source=private/a"),
     ] {
         for path in ["/proxy/s3/reports", "/proxy/s3/reports/"] {
             for method in ["GET", "PUT", "POST", "DELETE"] {
                 let target = format!("{path}{query}");
                 let answer = raw(&scene, method, &target, "gate.test", &[]).await;
-                assert!(
-                    matches!(answer.status, 400 | 403),
-                    "{} {method} {target}",
-                    answer.status
-                );
+                assert_eq!(answer.status, status, "{method} {target}");
             }
         }
     }

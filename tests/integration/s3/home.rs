@@ -3,12 +3,11 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::Arc,
-    time::Duration,
 };
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use sallygate::{Credential, Target, service::S3};
-use sallygate_test_support::{Stack, client, within};
+use sallygate_test_support::{PATIENCE, Stack, client, within};
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
@@ -20,9 +19,6 @@ use tokio_rustls::{
 };
 
 use super::{REGION, serve::serve, server::Server, tap::Tap};
-
-/// Some need seconds to start, and the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(180);
 
 pub(super) const OWN: &str = "reports/tenants/acme";
 

@@ -3,6 +3,21 @@
 use sallygate::{Api, Policy, Target};
 use sallygate_test_support::{Slot, Stack};
 
+/// What becomes of a spelling of a refused path: there is no such service, the path is invalid, or it is not allowed.
+fn expected(service: &str, target: &str) -> u16 {
+    let path = target.to_lowercase();
+    let dots = path.contains("/../") || path.contains("/./") || path.contains("/..");
+    // An encoded slash is data to the API of GitHub alone.
+    let slashes = service != "github" && (path.contains("%2f") || path.contains("%5c"));
+    if !path.starts_with(&format!("/proxy/{service}/")) {
+        404
+    } else if dots || slashes {
+        400
+    } else {
+        403
+    }
+}
+
 #[tokio::test]
 async fn what_a_known_service_refuses_is_refused_in_every_spelling() {
     let stack = Stack::new().await;
@@ -101,8 +116,7 @@ async fn what_a_known_service_refuses_is_refused_in_every_spelling() {
                     let at = format!("/proxy/{service}{spelling}");
                     let request = front.request(method, &at).token(&token);
                     let answer = request.body("").send().await;
-                    let status = answer.status;
-                    assert!(matches!(status, 400 | 403..=405), "{status}: {method} {at}");
+                    assert_eq!(answer.status, expected(service, &at), "{method} {at}");
                     let line = stack.upstream.last().line().to_owned();
                     assert!(!line.contains(last), "{method} {at} was sent");
                 }

@@ -13,14 +13,13 @@ use http_body_util::BodyExt;
 use sallygate::{
     Api, Body, Claims, Client, Limits, Policy, Target, Verifier, async_trait, token::TokenError,
 };
-use sallygate_test_support::{Authority, PATIENCE, Scene, Server, Wire, within};
+use sallygate_test_support::{
+    Authority, PATIENCE, SOON, Scene, Server, Wire, assert_refused, within,
+};
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 
 use super::scene::{post, served, setup, upload};
-
-/// Long enough for everything that should happen at once.
-const SOON: Duration = Duration::from_secs(4);
 
 #[tokio::test]
 async fn an_upload_that_outlives_its_answer_ends_with_its_token() {
@@ -74,10 +73,7 @@ async fn a_request_without_an_answer_ends_with_the_proxy() {
     scene.stack.upstream.until(|all| all.len() == 1).await;
     assert_eq!(scene.handle.shutdown(Duration::ZERO).await, 1);
     let answer = within(SOON, wire.answer()).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (503, "PROXY_STATE_UNAVAILABLE")
-    );
+    assert_refused(&answer, 503, "PROXY_STATE_UNAVAILABLE");
 }
 
 /// Claims without an end.

@@ -12,7 +12,7 @@ use std::{
 use http::Request;
 use http_body_util::BodyExt;
 use sallygate::{Api, Body, Limits, Outcome, Policy, TransformError};
-use sallygate_test_support::{PATIENCE, Reply, Stack, Upstream, within};
+use sallygate_test_support::{PATIENCE, Reply, SOON, Stack, Upstream, assert_case_refused, within};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
@@ -21,9 +21,6 @@ use super::scene::served;
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
 const SHORT: Duration = Duration::from_millis(300);
-
-/// Long enough for everything that should happen at once.
-const SOON: Duration = Duration::from_secs(4);
 
 /// Whether this request is answered with 200 before long.
 pub(crate) async fn is_free(stack: &Stack, front: &sallygate_test_support::Front) -> bool {
@@ -131,11 +128,7 @@ async fn a_place_is_freed_once_however_its_request_ends() {
             .get("/proxy/svc/a", &scene.token_of("box-2"))
             .send()
             .await;
-        assert_eq!(
-            (busy.status, busy.code().as_str()),
-            (503, "PROXY_STATE_UNAVAILABLE"),
-            "{end}"
-        );
+        assert_case_refused(&busy, 503, "PROXY_STATE_UNAVAILABLE", &end);
         match end.split(',').next().unwrap() {
             "revoked" => scene.revocations.revoke_sandbox(end).unwrap(),
             "expired" => scene.stack.clock.advance(1 + 5),

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use sallygate::{Limits, Policy};
-use sallygate_test_support::{PATIENCE, Scene, Wire, within};
+use sallygate_test_support::{PATIENCE, SOON, Scene, Wire, assert_refused, within};
 use tokio::runtime;
 
 use super::scene::served;
@@ -11,9 +11,6 @@ use super::scene::served;
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
 const SHORT: Duration = Duration::from_millis(300);
-
-/// Long enough for everything that should happen at once.
-const SOON: Duration = Duration::from_secs(4);
 
 const TTL: u64 = 15 * 60;
 
@@ -53,10 +50,7 @@ async fn an_upload_is_broken_off_with_its_token_and_the_connection_goes_on_behin
         scene.stack.clock.advance(1);
         wire.send(INNER).await;
         let answer = wire.answer().await;
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (401, "PROXY_TOKEN_INVALID")
-        );
+        assert_refused(&answer, 401, "PROXY_TOKEN_INVALID");
         wire.send(vec![b'r'; 1000 - "begin".len() - INNER.len()])
             .await;
         let next = scene.front.get("/proxy/svc/next", &scene.token_of("box-2"));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sallygate::{Api, Limits, Policy, Revocations};
 use sallygate_test_support::{
-    Answer, PATIENCE, Scene, Stack, Upstream, Wire,
+    Answer, PATIENCE, Scene, Stack, Upstream, Wire, assert_refused,
     websocket::{self, POLICY_VIOLATION, Server, exchange, handshake},
 };
 
@@ -118,10 +118,7 @@ async fn what_is_revoked_is_refused_like_any_bad_token_and_nothing_else_is() {
     // One that is issued now is no better, and what is known stays known.
     let new = token_of(&scene, "box-2", "run-9", "id-9");
     let refused = scene.front.get("/proxy/svc/a", &new).send().await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (401, "PROXY_TOKEN_INVALID")
-    );
+    assert_refused(&refused, 401, "PROXY_TOKEN_INVALID");
     let expired = scene
         .stack
         .watched(scene.stack.issuer.issue("box-3").sign().unwrap());
@@ -167,10 +164,7 @@ async fn a_request_without_an_answer_yet_is_given_up_when_its_token_is_revoked()
     scene.stack.upstream.until(|all| all.len() == 1).await;
     scene.revocations.revoke_session("box-1", "run-1").unwrap();
     let answer = wire.answer().await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (401, "PROXY_TOKEN_INVALID")
-    );
+    assert_refused(&answer, 401, "PROXY_TOKEN_INVALID");
     scene.stack.upstream.until_deserted(PATIENCE).await;
     let other = token_of(&scene, "box-1", "run-2", "id-1");
     wire.send(scene.front.get("/proxy/svc/a", &other).bytes())
@@ -237,7 +231,7 @@ async fn a_stream_ends_soon_after_its_token_has_expired() {
     let mut stream = open(&scene, &token).await;
     scene.stack.clock.advance(1);
     let refused = scene.front.get("/proxy/svc/a", &token).send().await;
-    assert_eq!(refused.code(), "PROXY_TOKEN_INVALID");
+    assert_refused(&refused, 401, "PROXY_TOKEN_INVALID");
     // What is on its way may come to its end.
     scene.stack.clock.advance(4);
     stream.goes_on().await;

@@ -3,12 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use sallygate::Policy;
-use sallygate_test_support::{Answer, PATIENCE, Recorded, within};
+use sallygate_test_support::{Answer, PATIENCE, Recorded, SOON, assert_refused, within};
 
 use crate::streaming::scene::{post, served};
-
-/// Long enough for everything that should happen at once.
-const SOON: Duration = Duration::from_secs(4);
 
 /// Head and body, but for the id and what goes with its length.
 fn told(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
@@ -45,10 +42,7 @@ async fn a_revoked_token_is_answered_like_any_other_bad_one() {
     scene.revocations.revoke_sandbox("box-1").unwrap();
     let under_way = told(&wire.answer().await);
     let bad = scene.front.get("/proxy/svc/a", "x.y.z").send().await;
-    assert_eq!(
-        (bad.status, bad.code().as_str()),
-        (401, "PROXY_TOKEN_INVALID")
-    );
+    assert_refused(&bad, 401, "PROXY_TOKEN_INVALID");
     assert_eq!(under_way, told(&bad));
     for service in ["svc", "other", "nothing"] {
         let path = format!("/proxy/{service}/a");

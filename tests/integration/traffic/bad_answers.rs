@@ -1,7 +1,7 @@
 //! Answers of a broken or hostile upstream.
 
 use sallygate::{Body, Client};
-use sallygate_test_support::Scene;
+use sallygate_test_support::{Scene, assert_case_refused};
 use serde::Deserialize;
 
 use super::{
@@ -172,11 +172,7 @@ async fn answers_that_could_be_read_in_two_ways_or_not_at_all() {
     ] {
         let scene = responding(answer, false).await;
         let answer = scene.play(name).await;
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (502, "PROXY_TARGET_ERROR"),
-            "{name}"
-        );
+        assert_case_refused(&answer, 502, "PROXY_TARGET_ERROR", &name);
     }
 }
 

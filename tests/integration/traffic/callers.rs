@@ -3,13 +3,13 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use sallygate::{Limits, Policy};
-use sallygate_test_support::{PATIENCE, Scene, Setup, within};
+use sallygate_test_support::{PATIENCE, SOON, Scene, Setup, assert_case_refused, within};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     faulty::{Faulty, Peer, fault},
     outcomes,
-    scene::{Baseline, PACE, Play, SHORT, SOON, before, failing, is_served, told},
+    scene::{Baseline, PACE, Play, SHORT, before, failing, is_served, told},
 };
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
@@ -51,7 +51,7 @@ async fn play(
     let mut wire = begin(&scene).await;
     wire.send(rest).await;
     let answer = wire.answer().await;
-    assert_eq!((answer.status, answer.code().as_str()), expected, "{name}");
+    assert_case_refused(&answer, expected.0, expected.1, name);
     let again = scene.front.get("/proxy/svc/again", &scene.token).bytes();
     let stays = is_served(&mut wire, &again, "good").await;
     scene.stays_good(name).await;

@@ -5,14 +5,14 @@ use futures_util::stream;
 use http::StatusCode;
 use http_body_util::BodyExt;
 use sallygate::{Body, Limits, Policy};
-use sallygate_test_support::{Answer, PATIENCE, Scene, Wire, within};
+use sallygate_test_support::{Answer, PATIENCE, SOON, Scene, Wire, assert_refused, within};
 use tokio::time::Instant;
 
 use super::{
     caller::{Caller, request},
     faulty::{Faulty, Peer, fault},
     outcomes,
-    scene::{Play, SOON, before, failing, told},
+    scene::{Play, before, failing, told},
 };
 
 /// More than all buffers between caller and upstream hold.
@@ -105,7 +105,7 @@ async fn a_refusal_reaches_a_caller_that_sends_everything_first() {
     ] {
         let mut wire = scene.front.connect().await;
         let answer = upload(&mut wire, &head(&scene, target, token)).await;
-        assert_eq!((answer.status, answer.code().as_str()), (status, code));
+        assert_refused(&answer, status, code);
         assert!(answer.complete);
     }
     assert_eq!(scene.upstream.seen.connections(), 0);

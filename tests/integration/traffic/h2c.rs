@@ -15,12 +15,11 @@ use bytes::Bytes;
 use h2::{RecvStream, client::SendRequest, server::SendResponse};
 use http::{HeaderMap, Request, Response};
 use sallygate::{Api, Client, Limits, Policy, ProxyLayer, Target};
-use sallygate_test_support::{PATIENCE, Scene, Stack, within};
+use sallygate_test_support::{PATIENCE, SOON, Scene, Stack, assert_refused, within};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinHandle,
-    time::Instant,
 };
 
 use crate::streaming::scene::setup;
@@ -28,9 +27,6 @@ use crate::streaming::scene::setup;
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
 const SHORT: Duration = Duration::from_millis(300);
-
-/// Long enough for everything that should happen at once.
-const SOON: Duration = Duration::from_secs(4);
 
 /// A server of HTTP/2 and nothing else, stream by stream.
 struct Upstream {
@@ -88,12 +84,12 @@ impl Upstream {
     async fn scene(
         &self,
         policy: Policy,
-        change: impl FnOnce(ProxyLayer) -> ProxyLayer + 'static,
+        change: impl FnOnce(&Stack, ProxyLayer) -> ProxyLayer + 'static,
     ) -> Scene {
         let target = self.target();
         let add = move |stack: &Stack, layer: ProxyLayer| {
             let service = Api::bearer(target, stack.key.clone()).with_policy(policy);
-            change(layer.service("h2", service).unwrap())
+            change(stack, layer.service("h2", service).unwrap())
         };
         setup().await.layer(add).start().await
     }
@@ -124,7 +120,7 @@ async fn many_requests_at_once_to_a_fresh_upstream_are_all_answered() {
         hello(taken).await;
     });
     let upstream = upstream.await;
-    let scene = Arc::new(upstream.scene(Policy::new(), |layer| layer).await);
+    let scene = Arc::new(upstream.scene(Policy::new(), |_, layer| layer).await);
     let token = scene.token_of("box-1");
     let get = move || {
         let (scene, token) = (scene.clone(), token.clone());
@@ -149,7 +145,7 @@ async fn many_requests_at_once_to_a_fresh_upstream_are_all_answered() {
 async fn a_connection_is_used_again_and_closed_when_it_is_idle() {
     let upstream = Upstream::new(100, hello).await;
     let client = Client::new().idle_timeout(SHORT);
-    let scene = upstream.scene(Policy::new(), move |layer| layer.client(client));
+    let scene = upstream.scene(Policy::new(), move |_, layer| layer.client(client));
     let scene = scene.await;
     let token = scene.token_of("box-1");
     for _ in 0..2 {
@@ -178,10 +174,7 @@ async fn many_requests_to_a_server_of_http1_are_all_refused() {
         .collect();
     for one in all {
         let answer = within(PATIENCE, one).await.unwrap();
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (502, "PROXY_TARGET_ERROR")
-        );
+        assert_refused(&answer, 502, "PROXY_TARGET_ERROR");
     }
     scene.is_good().await;
 }
@@ -190,7 +183,7 @@ async fn many_requests_to_a_server_of_http1_are_all_refused() {
 #[tokio::test]
 async fn a_websocket_to_an_upstream_of_http2_alone_is_refused_at_once() {
     let upstream = Upstream::new(100, hello).await;
-    let scene = upstream.scene(Policy::new(), |layer| layer).await;
+    let scene = upstream.scene(Policy::new(), |_, layer| layer).await;
     let token = scene.token_of("box-1");
     let request = scene.front.get("/proxy/h2/a", &token);
     let request = request
@@ -199,10 +192,7 @@ async fn a_websocket_to_an_upstream_of_http2_alone_is_refused_at_once() {
         .header("sec-websocket-version", "13")
         .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
     let answer = within(SOON, request.send()).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (502, "PROXY_TARGET_ERROR")
-    );
+    assert_refused(&answer, 502, "PROXY_TARGET_ERROR");
     let answer = scene.front.get("/proxy/h2/a", &token).send().await;
     assert_eq!((answer.status, answer.text()), (200, "hello"));
 }
@@ -219,9 +209,13 @@ async fn an_upload_that_was_given_up_before_it_began_has_no_place() {
             let _ = poll_fn(|cx| body.poll_reset(cx)).await;
         });
         let upstream = upstream.await;
-        let policy = Policy::new().limits(Limits::new().response_timeout(SHORT));
-        let limits = Limits::new().concurrent_per_sandbox(ONE);
-        let scene = upstream.scene(policy, move |layer| layer.limits(limits));
+        let target = upstream.target();
+        let scene = upstream.scene(Policy::new(), |stack, layer| {
+            let policy = Policy::new().limits(Limits::new().response_timeout(SHORT));
+            let hasty = Api::bearer(target, stack.key.clone()).with_policy(policy);
+            let limits = Limits::new().concurrent_per_sandbox(ONE);
+            layer.service("hasty", hasty).unwrap().limits(limits)
+        });
         let scene = scene.await;
         let mut other = scene.front.connect().await;
         let endless = scene
@@ -232,26 +226,31 @@ async fn an_upload_that_was_given_up_before_it_began_has_no_place() {
 
         let token = scene.token_of("box-1");
         let mut wire = scene.front.connect().await;
-        let request = scene.front.request("POST", "/proxy/h2/a").token(&token);
+        let path = if leaves {
+            "/proxy/h2/a"
+        } else {
+            "/proxy/hasty/a"
+        };
+        let request = scene.front.request("POST", path).token(&token);
         let request = request.header("transfer-encoding", "chunked");
         wire.send(request.bytes()).await;
         wire.send("4\r\nsome\r\n").await;
         let status = async || scene.front.get("/proxy/svc/a", &token).send().await.status;
-        let limit = Instant::now() + SOON;
-        while leaves && status().await != 429 {
-            assert!(Instant::now() < limit);
-        }
-        if !leaves {
+        let until = async |expected: u16| {
+            within(PATIENCE, async {
+                while status().await != expected {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+        };
+        if leaves {
+            until(429).await;
+        } else {
             assert_eq!(wire.answer().await.status, 504);
         }
         drop(wire);
-        let limit = Instant::now() + SOON;
-        let mut last = status().await;
-        while last != 200 && Instant::now() < limit {
-            tokio::time::sleep(SHORT / 10).await;
-            last = status().await;
-        }
-        assert_eq!(last, 200, "leaves: {leaves}");
+        until(200).await;
     }
 }
 
@@ -305,7 +304,7 @@ async fn a_status_that_comes_early_reaches_a_caller_that_is_still_sending() {
             }
         });
         let upstream = upstream.await;
-        let scene = upstream.scene(Policy::new(), |layer| layer).await;
+        let scene = upstream.scene(Policy::new(), |_, layer| layer).await;
         let mut sender = caller(&scene).await;
         for _ in 0..10 {
             let request = grpc(&scene.token_of("box-1"));
@@ -349,7 +348,7 @@ async fn a_status_that_comes_after_its_token_has_expired_comes_within_the_grace(
             }
         });
         let upstream = upstream.await;
-        let scene = upstream.scene(Policy::new(), |layer| layer).await;
+        let scene = upstream.scene(Policy::new(), |_, layer| layer).await;
         let mut sender = caller(&scene).await;
         let request = grpc(&scene.token_of("box-1"));
         let (answer, mut upload) = sender.send_request(request, false).unwrap();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use sallygate::Client;
-use sallygate_test_support::PATIENCE;
+use sallygate_test_support::{PATIENCE, assert_refused};
 
 use super::{
     faulty::{Faulty, Seen, fault},
@@ -63,10 +63,7 @@ async fn interim_answers_without_end_are_given_up() {
         .start()
         .await;
     let answer = scene.play("interim answers without end").await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (504, "PROXY_TARGET_TIMEOUT")
-    );
+    assert_refused(&answer, 504, "PROXY_TARGET_TIMEOUT");
 }
 
 /// A process of its own, since others use the memory of this one.
@@ -148,8 +145,5 @@ async fn a_switch_that_was_not_asked_for_is_no_interim_answer() {
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n";
     let scene = responding(switching, false).await;
     let answer = scene.play("an upgrade that was not asked for").await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (502, "PROXY_TARGET_ERROR")
-    );
+    assert_refused(&answer, 502, "PROXY_TARGET_ERROR");
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sallygate::{Client, Target};
+use sallygate::Target;
 use sallygate_test_support::{Answer, PATIENCE, Scene, Setup, Stack, Wire, within};
 use tokio::runtime::Handle;
 
@@ -8,9 +8,6 @@ use super::{
     faulty::{Fault, Faulty, Peer, fault},
     outcomes,
 };
-
-/// How soon an upstream must know that nobody waits any more.
-pub(super) const SOON: Duration = Duration::from_secs(1);
 
 /// Short enough for a test, long enough for a busy machine to be quicker.
 pub(super) const SHORT: Duration = Duration::from_millis(300);
@@ -26,7 +23,6 @@ pub(super) async fn before(fault: Fault) -> Setup<Faulty> {
     stack
         .scene()
         .before(faulty, Target::dangerous_plaintext(&target).unwrap())
-        .client(Client::new().connect_timeout(SHORT))
 }
 
 /// The same with nothing else that is unusual.

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use sallygate::{Api, Limits, Policy};
 use sallygate_test_support::{
-    PATIENCE, Scene, Stack,
+    PATIENCE, Scene, Stack, assert_refused,
     websocket::{
         GOING_AWAY, Io, POLICY_VIOLATION, Server, ask, exact, exchange, handshake, read_head, rest,
         switching,
@@ -68,7 +68,7 @@ async fn a_shutdown_closes_it_and_says_so_where_it_does_not_cut_a_frame_in_two()
     drop((caller, within_frame));
     assert_eq!(shutdown.await.unwrap(), 0);
     let answer = front.get("/proxy/other/a", &token).send().await;
-    assert_eq!(answer.code(), "PROXY_STATE_UNAVAILABLE");
+    assert_refused(&answer, 503, "PROXY_STATE_UNAVAILABLE");
 }
 
 #[tokio::test]
@@ -174,10 +174,7 @@ async fn it_takes_its_place_among_the_requests_of_the_service_until_it_has_ended
     let (mut caller, mut upstream) = scene.open().await;
     exchange(&mut caller, &mut upstream).await;
     let busy = scene.front.get("/proxy/ws/a", &scene.token).send().await;
-    assert_eq!(
-        (busy.status, &*busy.code()),
-        (503, "PROXY_STATE_UNAVAILABLE")
-    );
+    assert_refused(&busy, 503, "PROXY_STATE_UNAVAILABLE");
     exchange(&mut caller, &mut upstream).await;
 
     // Whoever ends it.
@@ -203,7 +200,7 @@ async fn it_takes_its_place_among_the_requests_of_its_sandbox() {
     scene.front = scene.stack.serve(layer.into_service()).await;
     let (mut caller, mut upstream) = scene.open().await;
     let busy = scene.front.get("/proxy/other/a", &scene.token).send().await;
-    assert_eq!((busy.status, &*busy.code()), (429, "PROXY_RATE_LIMITED"));
+    assert_refused(&busy, 429, "PROXY_RATE_LIMITED");
     let another = scene.stack.token();
     let other = scene.front.get("/proxy/other/a", &another).send().await;
     assert_eq!(other.status, 200);
