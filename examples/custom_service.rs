@@ -6,7 +6,7 @@ use std::{borrow::Cow, convert::Infallible, error::Error};
 use http::{HeaderName, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::BodyExt;
 use sallygate::{
-    Body, Context, Credential, Issuer, JwtVerifier, Outcome, Place, Policy, ProxyLayer,
+    Body, Context, Credential, Injection, Issuer, JwtVerifier, Outcome, Policy, ProxyLayer,
     ServiceConfig, Target, TransformError, async_trait, extract,
 };
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,8 @@ struct Plan {
 struct Models {
     target: Target,
     policy: Policy,
-    free: Credential,
-    paid: Credential,
+    /// For those that do not pay, and for those that do: in the same header.
+    keys: [Injection; 2],
 }
 
 const API_KEY: HeaderName = HeaderName::from_static("x-model-key");
@@ -52,13 +52,14 @@ impl ServiceConfig for Models {
         if plan.plan != "paid" && request.method() == Method::DELETE {
             return Err(TransformError::forbidden());
         }
-        let key = if plan.plan == "paid" {
-            &self.paid
-        } else {
-            &self.free
-        };
-        request.headers_mut().insert(API_KEY, key.header(ctx)?);
+        let [free, paid] = &self.keys;
+        let key = if plan.plan == "paid" { paid } else { free };
+        key.put(&mut request, ctx)?;
         Ok(request.into())
+    }
+
+    fn injections(&self) -> &[Injection] {
+        &self.keys
     }
 
     fn policy(&self) -> &Policy {
@@ -71,11 +72,11 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let secret = "only the host knows this: 32 bytes or more";
     let models = Models {
         target: Target::new("https://models.example.com/v1")?,
-        policy: Policy::new()
-            .paths(["/models/**".parse()?, "/health".parse()?])
-            .injects(Place::header(API_KEY)?),
-        free: Credential::new("sk-free-81d20c6f44aa")?,
-        paid: Credential::new("sk-paid-5b9e7310cd2f")?,
+        policy: Policy::new().paths(["/models/**".parse()?, "/health".parse()?]),
+        keys: [
+            Injection::header(API_KEY, Credential::new("sk-free-81d20c6f44aa")?),
+            Injection::header(API_KEY, Credential::new("sk-paid-5b9e7310cd2f")?),
+        ],
     };
     // Stands for the network: answers with the key it was given.
     let api = service_fn(|request: Request<Body>| async move {

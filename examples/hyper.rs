@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let key = Credential::new("sk-live-4f9c2d7be1a84c06b3d5")?;
     let target = Target::dangerous_plaintext(&format!("http://{api}"))?;
     let proxy = ProxyLayer::new("/", JwtVerifier::hs256(secret)?)?
-        .service("myapi", Api::header(target, "x-api-key".parse()?, key)?)?
+        .service("myapi", Api::header(target, "x-api-key".parse()?, key))?
         .into_service();
     let host = serve(TowerToHyperService::new(proxy)).await?;
 

@@ -2,16 +2,20 @@
 //! with another, by tower's `retry` on the outbound side. Makes a call whose first key is used up, and exits.
 
 use std::{
+    borrow::Cow,
     future::{Ready, ready},
     net::SocketAddr,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
 use axum::{Router, routing::get};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::AUTHORIZATION};
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode, header::AUTHORIZATION, request::Parts,
+};
 use http_body_util::BodyExt;
 use sallygate::{
-    Api, Body, Client, Credential, Issuer, JwtVerifier, Place, Policy, ProxyLayer, Target,
+    Body, Client, ConfigError, Context, Credential, Injection, Issuer, JwtVerifier, Outcome,
+    ProxyLayer, ServiceConfig, Target, TransformError, async_trait, extract,
 };
 use tokio::net::TcpListener;
 use tower::{BoxError, ServiceBuilder, ServiceExt, retry};
@@ -20,26 +24,42 @@ use tower::{BoxError, ServiceBuilder, ServiceExt, retry};
 #[derive(Clone)]
 struct OtherKeys(Vec<HeaderValue>);
 
-/// A service whose keys take turns. All of them are the request's own: an answer that shows one is redacted.
-fn pooled(target: Target, keys: Vec<Credential>) -> Api {
-    let turn = AtomicUsize::new(0);
-    let all = keys.clone();
-    let service = Api::from_fn(target, move |mut request, ctx| {
-        let mut values = keys
-            .iter()
-            .map(|key| key.bearer(ctx))
-            .collect::<Result<Vec<_>, _>>()?;
-        let turn = turn.fetch_add(1, Ordering::Relaxed) % values.len().max(1);
-        values.rotate_left(turn);
-        let mut values = values.into_iter();
-        if let Some(value) = values.next() {
-            request.headers_mut().insert(AUTHORIZATION, value);
+/// A service whose keys take turns. All of them are the request's own: a response that shows one is redacted.
+struct Pooled {
+    target: Target,
+    keys: Vec<Injection>,
+    turn: AtomicUsize,
+}
+
+#[async_trait]
+impl ServiceConfig for Pooled {
+    fn target(&self) -> &Target {
+        &self.target
+    }
+
+    fn validate<'r>(&self, request: &'r Parts) -> Option<Cow<'r, str>> {
+        extract::bearer(request)
+    }
+
+    async fn transform(
+        &self,
+        mut request: Request<Body>,
+        ctx: &Context,
+    ) -> Result<Outcome, TransformError> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.keys.len().max(1);
+        let (later, first) = self.keys.split_at(turn);
+        let mut keys = first.iter().chain(later);
+        if let Some(key) = keys.next() {
+            key.put(&mut request, ctx)?;
         }
-        request.extensions_mut().insert(OtherKeys(values.collect()));
+        let others = keys.map(|key| key.value(ctx)).collect::<Result<_, _>>()?;
+        request.extensions_mut().insert(OtherKeys(others));
         Ok(request.into())
-    });
-    let service = service.with_policy(Policy::new().injects(Place::bearer()));
-    all.into_iter().fold(service, Api::uses)
+    }
+
+    fn injections(&self) -> &[Injection] {
+        &self.keys
+    }
 }
 
 /// Sends a request that was refused for its key's sake again, with the next key.
@@ -79,10 +99,8 @@ impl<B> retry::Policy<Request<Body>, Response<B>, BoxError> for NextKey {
 async fn main() -> Result<(), BoxError> {
     let api = serve(Router::new().route("/model", get(answer))).await?;
     let keys = ["sk-live-used-up-0123456789", "sk-live-fresh-0123456789"];
-    let keys = keys
-        .map(Credential::new)
-        .into_iter()
-        .collect::<Result<_, _>>()?;
+    let keys = keys.map(|key| Ok(Injection::bearer(Credential::new(key)?)));
+    let keys = keys.into_iter().collect::<Result<_, ConfigError>>()?;
 
     let secret = "only the host knows this: 32 bytes or more";
     let target = Target::dangerous_plaintext(&format!("http://{api}"))?;
@@ -90,7 +108,14 @@ async fn main() -> Result<(), BoxError> {
         .layer(retry::RetryLayer::new(NextKey))
         .service(Client::new());
     let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256(secret)?)?
-        .service("api", pooled(target, keys))?
+        .service(
+            "api",
+            Pooled {
+                target,
+                keys,
+                turn: AtomicUsize::new(0),
+            },
+        )?
         .client(outbound);
     let host = serve(Router::new().layer(proxy)).await?;
 

@@ -4,9 +4,15 @@
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod body;
+mod clock;
 mod error;
+mod exchange;
+mod forward;
+mod limit;
+mod rejection;
 
 pub mod credential;
+pub mod door;
 pub mod proxy;
 pub mod service;
 pub mod token;
@@ -15,11 +21,13 @@ pub mod upstream;
 #[doc(inline)]
 pub use self::{
     body::Body,
+    clock::Clock,
     credential::Credential,
     error::ConfigError,
     proxy::ProxyLayer,
     service::{
-        Api, Context, Limits, Outcome, Place, Policy, ServiceConfig, Target, TransformError,
+        Api, Context, Injection, Limits, Outcome, Place, Policy, ServiceConfig, Target,
+        TransformError,
     },
     token::{Claims, Issuer, JwtVerifier, Revocations, Verifier, extract},
     upstream::Client,

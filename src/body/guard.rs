@@ -1,3 +1,8 @@
+//! What is looked after while a body passes: its length, its trailers, its idle time, and what ends it early.
+//!
+//! A body that cannot go wrong has no guard. What a guard holds (a share of an exchange, a connection) is dropped at the
+//! body's end, however it ends, and not only when the body itself is dropped.
+
 use std::{
     any::Any,
     pin::Pin,
@@ -12,52 +17,51 @@ use http_body::Frame;
 use tower::BoxError;
 
 use super::{
-    Linger, Recording,
-    patience::{Patience, Waited},
-    watch::{BROKEN_OFF, FAILED, MOVED, STALLED, TOO_LARGE, Watch},
+    DrainOnDrop, ReplayBuffer,
+    idle::{Idle, IdleTimer},
+    progress::{Event, UploadProgress},
 };
 
 /// What to do with a trailer section: remove fields, in place.
 pub(crate) type TrailerRule = Box<dyn Fn(&mut HeaderMap) + Send + Sync>;
 
-/// What is watched while a body passes; a body that cannot go wrong has none.
 pub(super) struct Guard {
+    /// How many more bytes may pass.
     pub(super) left: u64,
-    pub(super) watch: Option<Arc<Watch>>,
+    pub(super) progress: Option<Arc<UploadProgress>>,
     pub(super) trailers: Option<TrailerRule>,
-    pub(super) recording: Option<Recording>,
-    pub(super) patience: Option<Patience>,
-    /// What may end it early. Freed when the body ends, however it ends, as is what is held.
-    pub(super) ending: Option<Box<dyn Ending>>,
+    pub(super) replay: Option<ReplayBuffer>,
+    pub(super) idle: Option<IdleTimer>,
+    pub(super) interrupt: Option<Box<dyn Interrupt>>,
     pub(super) held: Option<Held>,
-    pub(super) linger: Linger,
-    /// How long a reader may leave it unread; `None` once that is seen to.
+    pub(super) drain: DrainOnDrop,
+    /// How long a reader may leave it unread; `None` where nobody cares, and once the body is revocable.
     pub(super) unread: Option<Duration>,
     pub(super) failed: bool,
 }
 
 /// What may end a body before its time.
-pub(crate) trait Ending: Send + Sync {
+pub(crate) trait Interrupt: Send + Sync {
     /// Whether the end has come.
     fn has_come(&mut self) -> bool;
 
-    /// When to ask at the latest.
-    fn ask_again_in(&self) -> Duration;
+    /// When to ask at the latest, since a clock tells nobody.
+    fn check_again_in(&self) -> Duration;
+
+    /// Waits for an end that somebody tells of.
+    fn told(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
     /// Nobody reads the body any more.
     fn left_unread(&mut self);
-
-    /// Waits until it is announced.
-    fn announced(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 }
 
 /// What is held for as long as a body passes: a place in a pool, for example.
 pub(crate) type Held = Box<dyn Any + Send + Sync>;
 
-/// The body was broken off.
+/// The body was broken off by what may end it early.
 #[derive(Debug, thiserror::Error)]
 #[error("broken off")]
-pub(super) struct BrokenOff;
+pub(super) struct Interrupted;
 
 /// The body did not move for too long.
 #[derive(Debug, thiserror::Error)]
@@ -73,65 +77,66 @@ impl Guard {
     pub(super) fn unbounded() -> Box<Self> {
         Box::new(Self {
             left: u64::MAX,
-            watch: None,
+            progress: None,
             trailers: None,
-            recording: None,
-            patience: None,
-            ending: None,
+            replay: None,
+            idle: None,
+            interrupt: None,
             held: None,
-            linger: Linger::No,
+            drain: DrainOnDrop::Never,
             unread: None,
             failed: false,
         })
     }
 
-    pub(super) fn report(&self, bit: u8) {
-        if let Some(watch) = &self.watch {
-            watch.set(bit);
+    pub(super) fn report(&self, event: Event) {
+        if let Some(progress) = &self.progress {
+            progress.note(event);
         }
-        if let (true, Some(recording)) = (bit != MOVED, &self.recording) {
-            recording.give_up();
+        if let (true, Some(replay)) = (event != Event::Moved, &self.replay) {
+            replay.discard();
         }
     }
 
     /// While nothing comes.
-    pub(super) fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Waited> {
-        let Some(patience) = &mut self.patience else {
+    pub(super) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Idle> {
+        let Some(timer) = &mut self.idle else {
             return Poll::Pending;
         };
-        let waited = ready!(patience.poll(self.unread.is_some(), cx));
-        if waited == Waited::TooLong {
-            self.report(STALLED);
+        let idle = ready!(timer.poll(self.unread.is_some(), cx));
+        if idle == Idle::TimedOut {
+            self.report(Event::Stalled);
         }
-        Poll::Ready(waited)
+        Poll::Ready(idle)
     }
 
+    /// What becomes of a frame, or of the end.
     pub(super) fn pass(
         &mut self,
         frame: Option<Result<Frame<Bytes>, BoxError>>,
     ) -> Option<Result<Frame<Bytes>, BoxError>> {
-        if let Some(patience) = &mut self.patience {
-            patience.moved();
+        if let Some(timer) = &mut self.idle {
+            timer.moved();
         }
         match frame? {
             Err(error) => {
-                self.report(FAILED);
+                self.report(Event::Failed);
                 Some(Err(error))
             }
-            Ok(_) if self.ending.as_mut().is_some_and(|ending| ending.has_come()) => {
-                self.report(BROKEN_OFF);
-                Some(Err(BrokenOff.into()))
+            Ok(_) if self.interrupt.as_mut().is_some_and(|end| end.has_come()) => {
+                self.report(Event::Interrupted);
+                Some(Err(Interrupted.into()))
             }
             Ok(mut frame) => {
-                self.report(MOVED);
+                self.report(Event::Moved);
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 let Some(left) = self.left.checked_sub(length) else {
-                    self.report(TOO_LARGE);
+                    self.report(Event::TooLarge);
                     return Some(Err(TooLarge.into()));
                 };
                 self.left = left;
-                if let Some(recording) = &self.recording {
-                    recording.keep(&frame);
+                if let Some(replay) = &self.replay {
+                    replay.push(&frame);
                 }
                 if let (Some(trailers), Some(rule)) = (frame.trailers_mut(), &self.trailers) {
                     rule(trailers);

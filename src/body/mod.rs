@@ -1,10 +1,15 @@
+//! Bodies of requests and responses, and what is looked after while they pass.
+//!
+//! [`Body`] is the only body type of the crate. Beside its bytes it may carry a [`Guard`], which bounds it, filters its
+//! trailers, keeps what may have to be sent again, and ends it early. Frames pass one at a time and nothing is collected.
+
+mod drain;
 mod guard;
-mod lease;
-mod linger;
-mod patience;
-mod recording;
+mod idle;
+mod progress;
+mod replay;
+mod revocable;
 mod streamed;
-mod watch;
 
 use std::{
     any::Any,
@@ -24,15 +29,20 @@ use tokio::runtime::Handle;
 use tower::BoxError;
 
 use self::{
-    guard::{Guard, Held, Stalled, TooLarge, TrailerRule},
-    lease::Lease,
-    linger::read_on,
-    patience::{Patience, Waited},
+    drain::drain,
+    guard::{Guard, Held, Stalled, TooLarge},
+    idle::{Idle, IdleTimer},
+    revocable::RevocableBody,
     streamed::{Chunks, Streamed},
 };
 use crate::service::TransformError;
 
-pub(crate) use self::{guard::Ending, linger::Linger, recording::Recording, watch::Watch};
+pub(crate) use self::{
+    drain::DrainOnDrop,
+    guard::{Interrupt, TrailerRule},
+    progress::{Event, UploadProgress},
+    replay::ReplayBuffer,
+};
 
 /// A request or response body: nothing, bytes, or a stream.
 ///
@@ -66,7 +76,7 @@ enum Kind {
     Full(Bytes),
     Incoming(Incoming),
     Stream(Box<Streamed>),
-    Lent(Lease),
+    Revocable(RevocableBody),
 }
 
 impl Body {
@@ -102,23 +112,23 @@ impl Body {
         }
     }
 
-    /// Puts another body around this one, which is still watched as the caller's.
+    /// Puts another body around this one, whose progress is still that of the caller's.
     #[cfg(feature = "sigv4")]
     pub(crate) fn wrap<B>(self, wrap: impl FnOnce(Self) -> B) -> Self
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let watch = self.watch();
+        let progress = self.progress();
         let mut body = Self::new(wrap(self));
-        if watch.is_some() {
-            body.guard.get_or_insert_with(Guard::unbounded).watch = watch;
+        if progress.is_some() {
+            body.guard.get_or_insert_with(Guard::unbounded).progress = progress;
         }
         body
     }
 
     /// Makes a body of a stream of chunks; an `Err` aborts the message. In a request, a
-    /// [`TransformError`](crate::TransformError) also decides how the caller is answered, if there is no answer yet.
+    /// [`TransformError`](crate::TransformError) also decides the status that the caller gets, if there is no response yet.
     pub fn from_stream<S, B, E>(stream: S) -> Self
     where
         S: Stream<Item = Result<B, E>> + Send + 'static,
@@ -158,21 +168,22 @@ impl Body {
         let clone = match &self.kind {
             Kind::Empty => Kind::Empty,
             Kind::Full(bytes) => Kind::Full(bytes.clone()),
-            Kind::Incoming(_) | Kind::Stream(_) | Kind::Lent(_) => return None,
+            Kind::Incoming(_) | Kind::Stream(_) | Kind::Revocable(_) => return None,
         };
         Some(clone.into())
     }
 
-    /// Refuses the body once more than `limit` bytes have passed, and reports to `watch`.
-    pub(crate) fn limited(mut self, limit: u64) -> (Self, Option<Arc<Watch>>) {
+    /// Makes it the upload of a request: it fails once more than `limit` bytes have passed, and tells how it goes. Empty
+    /// ones have nothing to tell.
+    pub(crate) fn upload(mut self, limit: u64) -> (Self, Option<Arc<UploadProgress>>) {
         if self.is_end_stream() {
             return (self, None);
         }
-        let watch = Arc::new(Watch::default());
+        let progress = Arc::new(UploadProgress::default());
         let guard = self.guard.get_or_insert_with(Guard::unbounded);
         guard.left = limit;
-        guard.watch = Some(watch.clone());
-        (self, Some(watch))
+        guard.progress = Some(progress.clone());
+        (self, Some(progress))
     }
 
     /// Breaks the body off once more than `limit` bytes have passed.
@@ -187,30 +198,30 @@ impl Body {
     pub(crate) fn idle_timeout(mut self, timeout: Duration) -> Self {
         if !self.is_buffered() {
             let guard = self.guard.get_or_insert_with(Guard::unbounded);
-            guard.patience = Some(Patience::new(timeout));
+            guard.idle = Some(IdleTimer::new(timeout));
         }
         self
     }
 
-    /// Breaks the body off when `ending` says so, or its reader leaves it `unread` for so long. Keeps `ending` until the
-    /// body ends; one that takes no time frees it now.
-    pub(crate) fn until(
+    /// Breaks the body off when `interrupt` says so, or its reader leaves it `unread` for so long. Keeps the interrupt until
+    /// the body ends; one that takes no time does without.
+    pub(crate) fn interrupted_by(
         mut self,
-        ending: impl FnOnce() -> Box<dyn Ending>,
+        interrupt: impl FnOnce() -> Box<dyn Interrupt>,
         unread: Duration,
     ) -> Self {
         if !self.is_buffered() {
             let guard = self.guard.get_or_insert_with(Guard::unbounded);
-            guard.ending = Some(ending());
+            guard.interrupt = Some(interrupt());
             guard.unread = Some(unread);
         }
         self
     }
 
     /// Reads on for a while when it is dropped before its end.
-    pub(crate) fn linger(mut self, linger: Linger) -> Self {
-        if linger != Linger::No && !self.is_buffered() {
-            self.guard.get_or_insert_with(Guard::unbounded).linger = linger;
+    pub(crate) fn drain_on_drop(mut self, drain: DrainOnDrop) -> Self {
+        if drain != DrainOnDrop::Never && !self.is_buffered() {
+            self.guard.get_or_insert_with(Guard::unbounded).drain = drain;
         }
         self
     }
@@ -231,14 +242,14 @@ impl Body {
         matches!(self.kind, Kind::Empty | Kind::Full(_)) || self.is_end_stream()
     }
 
-    /// Keeps what passes, `limit` bytes at most.
-    pub(crate) fn recorded(mut self, limit: usize) -> (Self, Recording) {
-        let recording = Recording::new(limit, self.is_end_stream());
+    /// Keeps a copy of what passes, `limit` bytes at most.
+    pub(crate) fn replayable(mut self, limit: usize) -> (Self, ReplayBuffer) {
+        let replay = ReplayBuffer::new(limit, self.is_end_stream());
         if !self.is_end_stream() {
             let guard = self.guard.get_or_insert_with(Guard::unbounded);
-            guard.recording = Some(recording.clone());
+            guard.replay = Some(replay.clone());
         }
-        (self, recording)
+        (self, replay)
     }
 
     /// Passes the trailer section, if one comes, through `rule`.
@@ -249,15 +260,15 @@ impl Body {
         self
     }
 
-    /// From its second frame on, or its first long wait, a body that may be broken off is only lent to its reader.
-    fn lend(&mut self) {
+    /// From its second frame on, or its first long wait, a body that may be interrupted is only lent to its reader.
+    fn make_revocable(&mut self) {
         if let Some(guard) = &mut self.guard
             && let Some(unread) = guard.unread
             && let Ok(runtime) = Handle::try_current()
         {
             guard.unread = None;
-            let lease = Lease::new(std::mem::take(self), unread, &runtime);
-            self.kind = Kind::Lent(lease);
+            let revocable = RevocableBody::new(std::mem::take(self), unread, &runtime);
+            self.kind = Kind::Revocable(revocable);
         }
     }
 
@@ -265,8 +276,8 @@ impl Body {
     fn fail(&mut self) {
         if let Some(guard) = &mut self.guard {
             guard.failed = true;
-            // What lingers is read to its end.
-            if guard.linger == Linger::No {
+            // What is drained on drop is still read to its end.
+            if guard.drain == DrainOnDrop::Never {
                 self.kind = Kind::Empty;
             }
         }
@@ -276,16 +287,16 @@ impl Body {
     fn end(&mut self) {
         if let Some(guard) = &mut self.guard {
             guard.held = None;
-            guard.ending = None;
-            if let Some(recording) = &guard.recording {
-                recording.end();
+            guard.interrupt = None;
+            if let Some(replay) = &guard.replay {
+                replay.complete();
             }
         }
     }
 
-    /// The progress of this body, if it is one that can stall or fail.
-    pub(crate) fn watch(&self) -> Option<Arc<Watch>> {
-        self.guard.as_ref()?.watch.clone()
+    /// How it goes, if it is the upload of a request.
+    pub(crate) fn progress(&self) -> Option<Arc<UploadProgress>> {
+        self.guard.as_ref()?.progress.clone()
     }
 }
 
@@ -301,8 +312,8 @@ impl HttpBody for Body {
             if guard.failed {
                 return Poll::Ready(None);
             }
-            if guard.linger == Linger::OnceAsked {
-                guard.linger = Linger::Yes;
+            if guard.drain == DrainOnDrop::OnceRead {
+                guard.drain = DrainOnDrop::Always;
             }
         }
         let frame = match &mut self.kind {
@@ -316,24 +327,24 @@ impl HttpBody for Body {
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(Into::into))),
             Kind::Stream(body) => body.poll_frame(cx),
-            Kind::Lent(body) => body.poll_frame(cx),
+            Kind::Revocable(body) => body.poll_frame(cx),
         };
         let Some(guard) = &mut self.guard else {
             return frame;
         };
         let frame = match frame {
             Poll::Ready(frame) => guard.pass(frame),
-            Poll::Pending => match ready!(guard.wait(cx)) {
-                Waited::TooLong => Some(Err(Stalled.into())),
-                Waited::Long => {
-                    self.lend();
+            Poll::Pending => match ready!(guard.poll_idle(cx)) {
+                Idle::TimedOut => Some(Err(Stalled.into())),
+                Idle::Long => {
+                    self.make_revocable();
                     return self.poll_frame(cx);
                 }
             },
         };
         match &frame {
             Some(Err(_)) => self.fail(),
-            Some(Ok(_)) if !self.is_end_stream() => self.lend(),
+            Some(Ok(_)) if !self.is_end_stream() => self.make_revocable(),
             _ => self.end(),
         }
         Poll::Ready(frame)
@@ -345,7 +356,7 @@ impl HttpBody for Body {
             Kind::Full(_) => false,
             Kind::Incoming(body) => body.is_end_stream(),
             Kind::Stream(body) => body.ended,
-            Kind::Lent(body) => body.is_end_stream(),
+            Kind::Revocable(body) => body.is_end_stream(),
         }
     }
 
@@ -355,16 +366,16 @@ impl HttpBody for Body {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Incoming(body) => body.size_hint(),
             Kind::Stream(body) => body.hint,
-            Kind::Lent(body) => body.size_hint(),
+            Kind::Revocable(body) => body.size_hint(),
         }
     }
 }
 
 impl Drop for Body {
     fn drop(&mut self) {
-        let lingers = |guard: &Guard| guard.linger == Linger::Yes;
-        if self.guard.as_deref().is_some_and(lingers) && !self.is_end_stream() {
-            read_on(std::mem::replace(&mut self.kind, Kind::Empty).into());
+        let drains = |guard: &Guard| guard.drain == DrainOnDrop::Always;
+        if self.guard.as_deref().is_some_and(drains) && !self.is_end_stream() {
+            drain(std::mem::replace(&mut self.kind, Kind::Empty).into());
         }
     }
 }

@@ -1,3 +1,5 @@
+//! Bodies of any type, and streams of chunks as bodies.
+
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},

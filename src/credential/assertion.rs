@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::{
+    clock::unix_seconds,
     credential::{SigningKey, SourceError},
-    token::unix_seconds,
 };
 
 /// A signed statement of who asks for a token: a JWT as in [RFC 7523] §3. One is made for each request to the token

@@ -1,11 +1,14 @@
 use std::{borrow::Cow, env, fmt, sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
-use http::{HeaderValue, Request};
 use zeroize::Zeroizing;
 
-use super::{Material, Source, SourceError, refresh::Refresher};
-use crate::{Body, ConfigError, Context, Place, TransformError, service::check_user};
+use crate::{
+    ConfigError, Context, TransformError,
+    credential::{
+        Material, Source, SourceError, TenantSource, refresh::Refresher, tenant::Tenants,
+    },
+};
 
 /// The real key of an API. Clones are handles to the same key.
 ///
@@ -21,7 +24,7 @@ enum Origin {
     Choice(Choose),
 }
 
-type Choose = Box<dyn Fn(&Context) -> Option<Credential> + Send + Sync>;
+type Choose = Box<dyn Fn(&Context) -> Result<Credential, SourceError> + Send + Sync>;
 
 impl Credential {
     /// Takes a key: printable ASCII, no space at either end.
@@ -53,16 +56,39 @@ impl Credential {
         Origin::Source(Arc::new(Refresher::new(source))).into()
     }
 
-    /// Uses for each request the credential that `choose` gives for it, which is asked once; with `None` the answer is
-    /// 503. Keep the credentials it gives: what a source fetched is kept in them.
+    /// Uses for each request the credential that `choose` gives for it, which is asked once and cannot wait:
+    /// [`per_tenant`](Self::per_tenant) can. With [`SourceError::Forbidden`] the response is 403, with any other error 503.
+    /// Keep the credentials it gives: what a source fetched is kept in them.
     ///
     /// What it goes by must have been verified: [`Context::claims`].
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use sallygate::{Credential, credential::SourceError};
+    ///
+    /// let (free, paid) = (Credential::new("sk-free-0123456789")?, Credential::new("sk-paid-0123456789")?);
+    /// let key = Credential::choose(move |ctx| match ctx.claims().sandbox_id().split_once('-') {
+    ///     Some(("free", _)) => Ok(free.clone()),
+    ///     Some(("paid", _)) => Ok(paid.clone()),
+    ///     _ => Err(SourceError::Forbidden),
+    /// });
+    /// # Ok::<(), sallygate::ConfigError>(())
+    /// ```
     #[must_use]
     pub fn choose<F>(choose: F) -> Self
     where
-        F: Fn(&Context) -> Option<Self> + Send + Sync + 'static,
+        F: Fn(&Context) -> Result<Self, SourceError> + Send + Sync + 'static,
     {
         Origin::Choice(Box::new(choose)).into()
+    }
+
+    /// Uses for each request the key of its tenant, which `source` looks up when it is first needed. What was fetched is
+    /// kept for each tenant on its own, until it expires.
+    #[must_use]
+    pub fn per_tenant(source: impl TenantSource) -> Self {
+        let tenants = Tenants::new(source);
+        Self::choose(move |ctx| tenants.choose(ctx))
     }
 
     /// Replaces the key: the next request uses the new one.
@@ -83,66 +109,12 @@ impl Credential {
         Ok(())
     }
 
-    /// The key itself as a header value, for headers such as `x-api-key`.
-    ///
-    /// # Errors
-    ///
-    /// With status 503 when there is no key. A service names the credentials it uses in
-    /// [`ServiceConfig::credentials`](crate::ServiceConfig::credentials), so that they are there when `transform` is
-    /// called.
-    pub fn header(&self, ctx: &Context) -> Result<HeaderValue, TransformError> {
-        Ok(self.material(ctx)?.raw())
-    }
-
-    /// The header value `Bearer <key>`.
-    ///
-    /// # Errors
-    ///
-    /// As for [`header`](Self::header).
-    pub fn bearer(&self, ctx: &Context) -> Result<HeaderValue, TransformError> {
-        Ok(self.material(ctx)?.bearer())
-    }
-
-    /// The header value `Basic <user:key>` (RFC 7617).
-    ///
-    /// # Errors
-    ///
-    /// As for [`header`](Self::header), and when `user` holds a colon or a control character, or is not text that a
-    /// header takes.
-    pub fn basic(&self, ctx: &Context, user: &str) -> Result<HeaderValue, TransformError> {
-        check_user(user)?;
-        Ok(self.material(ctx)?.basic(user)?)
-    }
-
-    /// Puts the key into `place`, alone: a header or parameter of that name goes.
-    ///
-    /// # Errors
-    ///
-    /// As for [`header`](Self::header), and when the key cannot stand there: the request has no such path segment, or is
-    /// too long with it.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use sallygate::{Body, ConfigError, Context, Credential, Place, TransformError};
-    ///
-    /// fn inject(key: &Credential, ctx: &Context, request: &mut http::Request<Body>) -> Result<(), TransformError> {
-    ///     key.put(ctx, request, &Place::query("key")?)
-    /// }
-    /// ```
-    pub fn put(
-        &self,
-        ctx: &Context,
-        request: &mut Request<Body>,
-        place: &Place,
-    ) -> Result<(), TransformError> {
-        let material = self.material(ctx)?;
-        place.put(request, ctx, &material)
-    }
-
     /// The key as it is now, remembered as used by this request.
     pub(crate) fn material(&self, ctx: &Context) -> Result<Arc<Material>, TransformError> {
-        let unavailable = |error| TransformError::unavailable().because(error);
+        let unavailable = |error| match error {
+            SourceError::Forbidden => TransformError::forbidden().because(error),
+            _ => TransformError::unavailable().because(error),
+        };
         let owner = self.owner(ctx).map_err(unavailable)?;
         let (material, renewable) = match &*owner.origin {
             Origin::Fixed(current) => (current.load_full(), None),
@@ -160,10 +132,7 @@ impl Credential {
     /// Itself, or what it chooses for this request.
     fn owner(&self, ctx: &Context) -> Result<Cow<'_, Self>, SourceError> {
         match &*self.origin {
-            Origin::Choice(choose) => ctx
-                .chosen(self, || choose(ctx))
-                .map(Cow::Owned)
-                .ok_or(SourceError::Missing),
+            Origin::Choice(choose) => ctx.chosen(self, || choose(ctx)).map(Cow::Owned),
             _ => Ok(Cow::Borrowed(self)),
         }
     }

@@ -12,7 +12,8 @@
 //! | [`Credential::new`] | a text that you have; [`rotate`](Credential::rotate) replaces it |
 //! | [`Credential::env`] | an environment variable, read once |
 //! | [`Credential::from_source`] | a [`Source`]: one of those below, or your own |
-//! | [`Credential::choose`] | another credential, chosen for each request: a tenant's own, for example |
+//! | [`Credential::per_tenant`] | a [`TenantSource`]: your database, asked for the key of each tenant |
+//! | [`Credential::choose`] | another credential, chosen for each request without waiting |
 //!
 //! | source | |
 //! | --- | --- |
@@ -23,7 +24,8 @@
 //!
 //! A key from a source is kept until it expires, and fetched anew before that: in the background, once for all requests
 //! that want it, while they go on with the one there is. A request that finds none waits for it. Without a key nothing is
-//! sent: the answer is 503 `PROXY_CREDENTIAL_UNAVAILABLE`.
+//! sent: the response is 503 `PROXY_CREDENTIAL_UNAVAILABLE`, or 403 `PROXY_FORBIDDEN` where the source says that this caller
+//! may have none. So are the keys of tenants, each on its own.
 //!
 //! When the upstream refuses such a key (with 401, or as
 //! [`ServiceConfig::refuses_key`](crate::ServiceConfig::refuses_key) has it), it is fetched anew, every ten seconds at most,
@@ -67,7 +69,10 @@
 //! let verifier = JwtVerifier::hs256([7; 32])?.claims::<Tenant>();
 //!
 //! let keys = HashMap::from([("acme".to_owned(), Credential::from_source(Vault))]);
-//! let key = Credential::choose(move |ctx| keys.get(&ctx.claims().get::<Tenant>()?.tenant).cloned());
+//! let key = Credential::choose(move |ctx| {
+//!     let tenant = ctx.claims().get::<Tenant>().ok_or(SourceError::Forbidden)?;
+//!     keys.get(&tenant.tenant).cloned().ok_or(SourceError::Forbidden)
+//! });
 //! # Ok::<(), sallygate::ConfigError>(())
 //! ```
 
@@ -84,6 +89,7 @@ mod refresh;
 mod rfc3339;
 mod signing_key;
 mod source;
+mod tenant;
 mod token_answer;
 
 pub use self::{
@@ -95,6 +101,7 @@ pub use self::{
     oauth::OAuth2,
     signing_key::SigningKey,
     source::{Secret, Source, SourceError},
+    tenant::TenantSource,
 };
 
 pub(crate) use self::material::{Material, sensitive};

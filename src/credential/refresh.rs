@@ -1,3 +1,6 @@
+//! A key that can change: kept while it is good, fetched anew before it ends, and by one task for all requests that
+//! want it. What fails is not asked for again at once, so that callers cannot make the source work.
+
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
@@ -8,11 +11,11 @@ use tokio::{runtime::Handle, sync::watch};
 
 use crate::credential::{Material, Secret, Source, SourceError};
 
-/// A key from a source: the one there is, and at most one flight for the next.
+/// A key from a source: the one there is, and at most one refresh in progress for the next.
 pub(super) struct Refresher {
     source: Box<dyn Source>,
     current: ArcSwapOption<Version>,
-    flights: Mutex<Flights>,
+    refreshes: Mutex<Refreshes>,
 }
 
 struct Version {
@@ -23,19 +26,21 @@ struct Version {
 }
 
 #[derive(Default)]
-struct Flights {
-    airborne: Option<watch::Receiver<Option<Result<(), SourceError>>>>,
+struct Refreshes {
+    in_progress: Option<watch::Receiver<Option<Result<(), SourceError>>>>,
     failed: Option<(SourceError, SystemTime)>,
     /// When the upstream last refused a key.
     refused: Option<SystemTime>,
 }
 
-/// How long one flight may take.
-const FLIGHT: Duration = Duration::from_secs(30);
-/// Between a flight that failed and the next one.
+/// How long one refresh may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Between a refresh that failed and the next one.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Between two flights because the upstream refused the key: callers can make it do that.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The same where the source knew what it said: callers that may have no key can come as often as they like.
+const FORBIDDEN_PAUSE: Duration = Duration::from_secs(10);
+/// Between two refreshes because the upstream refused the key: callers can make it do that.
+const REFUSED_PAUSE: Duration = Duration::from_secs(10);
 /// How long before its end a key is replaced, at the earliest.
 const EARLY: Duration = Duration::from_secs(5 * 60);
 
@@ -44,7 +49,7 @@ impl Refresher {
         Self {
             source: Box::new(source),
             current: ArcSwapOption::empty(),
-            flights: Mutex::default(),
+            refreshes: Mutex::default(),
         }
     }
 
@@ -53,7 +58,7 @@ impl Refresher {
         match &*self.current.load() {
             Some(version) if !version.expired(now) => Ok(version.material.clone()),
             _ => {
-                let failed = self.flights().failed;
+                let failed = self.refreshes().failed;
                 Err(failed.map_or(SourceError::Missing, |(error, _)| error))
             }
         }
@@ -67,38 +72,38 @@ impl Refresher {
 
     /// Sees to it that there is a key: waits for one, or fetches the next one in the background.
     pub(super) async fn ready(self: &Arc<Self>, now: SystemTime) -> Result<(), SourceError> {
-        let landing = {
-            let flights = self.flights();
+        let outcome = {
+            let refreshes = self.refreshes();
             let current = self.current.load();
             let current = current.as_ref();
             if current.is_some_and(|version| version.fresh(now)) {
                 return Ok(());
             }
-            let landing = self.take_off(flights, now);
+            let outcome = self.start(refreshes, now);
             if current.is_some_and(|version| !version.expired(now)) {
                 return Ok(());
             }
-            landing?
+            outcome?
         };
-        landed(landing).await
+        finished(outcome).await
     }
 
     /// After the upstream refused `used`: whether there is another key.
     pub(super) async fn renew(self: &Arc<Self>, used: &Material, now: SystemTime) -> bool {
-        let landing = {
-            let mut flights = self.flights();
+        let outcome = {
+            let mut refreshes = self.refreshes();
             if self.has_other_than(used) {
                 return true;
             }
-            let lately = |at: SystemTime| now < at + PATIENCE;
-            if flights.airborne.is_none() && flights.refused.is_some_and(lately) {
+            let lately = |at: SystemTime| now < at + REFUSED_PAUSE;
+            if refreshes.in_progress.is_none() && refreshes.refused.is_some_and(lately) {
                 return false;
             }
-            flights.refused = Some(now);
-            self.take_off(flights, now)
+            refreshes.refused = Some(now);
+            self.start(refreshes, now)
         };
-        match landing {
-            Ok(landing) => landed(landing).await.is_ok() && self.has_other_than(used),
+        match outcome {
+            Ok(outcome) => finished(outcome).await.is_ok() && self.has_other_than(used),
             Err(_) => false,
         }
     }
@@ -110,77 +115,88 @@ impl Refresher {
             .is_some_and(|version| version.material.text() != used.text())
     }
 
-    /// Joins the flight that is under way, or starts one.
-    fn take_off(
+    /// Joins the refresh that is in progress, or starts one.
+    fn start(
         self: &Arc<Self>,
-        mut flights: MutexGuard<'_, Flights>,
+        mut refreshes: MutexGuard<'_, Refreshes>,
         now: SystemTime,
     ) -> Result<watch::Receiver<Option<Result<(), SourceError>>>, SourceError> {
-        if let Some(airborne) = &flights.airborne {
-            return Ok(airborne.clone());
+        if let Some(in_progress) = &refreshes.in_progress {
+            return Ok(in_progress.clone());
         }
-        match flights.failed {
-            Some((error, at)) if at <= now && now < at + PAUSE => return Err(error),
+        match refreshes.failed {
+            Some((error, at)) if at <= now && now < at + pause(error) => return Err(error),
             _ => {}
         }
         let runtime = Handle::try_current().map_err(|_| SourceError::Other)?;
-        let (sender, landing) = watch::channel(None);
-        flights.airborne = Some(landing.clone());
-        let mut flight = Flight {
+        let (sender, outcome) = watch::channel(None);
+        refreshes.in_progress = Some(outcome.clone());
+        let mut refresh = Refresh {
             refresher: self.clone(),
             now,
             sender,
             outcome: Err(SourceError::Other),
         };
-        // A runtime that shuts down drops the flight right here, and it needs the lock to land.
-        drop(flights);
+        // A runtime that shuts down drops the refresh right here, and it takes the lock to end.
+        drop(refreshes);
         runtime.spawn(async move {
-            let fetch = flight.refresher.source.fetch(now);
-            let fetched = tokio::time::timeout(FLIGHT, fetch).await;
-            flight.outcome = match fetched {
+            let fetch = refresh.refresher.source.fetch(now);
+            let fetched = tokio::time::timeout(TIMEOUT, fetch).await;
+            refresh.outcome = match fetched {
                 Ok(secret) => secret.and_then(|secret| Version::new(secret, now)),
                 Err(_) => Err(SourceError::Timeout),
             };
-            drop(flight);
+            drop(refresh);
         });
-        Ok(landing)
+        Ok(outcome)
     }
 
-    fn flights(&self) -> MutexGuard<'_, Flights> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    fn refreshes(&self) -> MutexGuard<'_, Refreshes> {
+        self.refreshes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn landed(
-    mut landing: watch::Receiver<Option<Result<(), SourceError>>>,
+fn pause(error: SourceError) -> Duration {
+    match error {
+        SourceError::Forbidden => FORBIDDEN_PAUSE,
+        _ => PAUSE,
+    }
+}
+
+async fn finished(
+    mut outcome: watch::Receiver<Option<Result<(), SourceError>>>,
 ) -> Result<(), SourceError> {
-    match landing.wait_for(Option::is_some).await {
+    match outcome.wait_for(Option::is_some).await {
         Ok(outcome) => outcome.unwrap_or(Err(SourceError::Other)),
         Err(_) => Err(SourceError::Other),
     }
 }
 
-/// A fetch under way. It lands when dropped: also when the source panics, or the runtime goes.
-struct Flight {
+/// A fetch in progress. It ends when dropped: also when the source panics, or the runtime goes.
+struct Refresh {
     refresher: Arc<Refresher>,
     now: SystemTime,
     sender: watch::Sender<Option<Result<(), SourceError>>>,
     outcome: Result<Version, SourceError>,
 }
 
-impl Drop for Flight {
+impl Drop for Refresh {
     fn drop(&mut self) {
         let outcome = std::mem::replace(&mut self.outcome, Err(SourceError::Other));
         let said = outcome.as_ref().map(|_| ()).map_err(|error| *error);
         {
-            let mut flights = self.refresher.flights();
+            let mut refreshes = self.refresher.refreshes();
             match outcome {
                 Ok(version) => self.refresher.current.store(Some(Arc::new(version))),
-                Err(SourceError::Missing) => self.refresher.current.store(None),
+                Err(SourceError::Forbidden | SourceError::Missing) => {
+                    self.refresher.current.store(None);
+                }
                 Err(_) => {}
             }
-            flights.failed = said.err().map(|error| (error, self.now));
-            flights.airborne = None;
+            refreshes.failed = said.err().map(|error| (error, self.now));
+            refreshes.in_progress = None;
         }
         if let Err(error) = said {
             tracing::warn!(target: "sallygate::credential", %error, "no new key");

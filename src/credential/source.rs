@@ -11,12 +11,12 @@ pub trait Source: Send + Sync + 'static {
     /// Gets the key as of `now`, the proxy's clock.
     ///
     /// It is asked once for all requests that wait, in a task of its own. One that takes longer than 30 seconds is given
-    /// up; one that failed is asked again after a second at the earliest.
+    /// up; one that failed is asked again after a second at the earliest, after [`SourceError::Forbidden`] after ten.
     ///
     /// # Errors
     ///
-    /// Why there is no key. [`SourceError::Missing`] takes away the one there was, any other error leaves it until it
-    /// expires.
+    /// Why there is no key. [`SourceError::Missing`] and [`SourceError::Forbidden`] take away the one there was, any other
+    /// error leaves it until it expires.
     async fn fetch(&self, now: SystemTime) -> Result<Secret, SourceError>;
 }
 
@@ -59,10 +59,14 @@ impl fmt::Debug for Secret {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
+    /// The caller may have no key at all, a tenant that does not exist for example: 403, not 503. One that there was is
+    /// not to be used any more.
+    #[error("forbidden")]
+    Forbidden,
     /// What came is no key, or not in the form it should have.
     #[error("malformed")]
     Malformed,
-    /// There is none, and the one there was is not to be used any more: a file is gone, a tenant has no key.
+    /// There is none now, and the one there was is not to be used any more: a file is gone, a tenant has no key yet.
     #[error("missing")]
     Missing,
     /// Anything else.
@@ -71,7 +75,7 @@ pub enum SourceError {
     /// The other side said no, in this way.
     #[error("refused: {0}")]
     Refused(&'static str),
-    /// No answer in time.
+    /// No response in time.
     #[error("timed out")]
     Timeout,
     /// The other side could not be asked.

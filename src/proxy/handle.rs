@@ -10,10 +10,10 @@ use arc_swap::ArcSwap;
 
 use crate::{
     ConfigError,
+    exchange::Exchanges,
     proxy::{
-        gate::{self, State},
-        route::Mount,
-        shutdown::Shutdown,
+        config::{self, Snapshot},
+        mount::Mount,
     },
     service::{Limits, SandboxSetup, ServiceConfig, ServiceName, SetupScope},
     token::Verifier,
@@ -40,10 +40,10 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Handle {
-    pub(super) state: Arc<ArcSwap<State>>,
+    pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) writing: Arc<Mutex<()>>,
     pub(super) mount: Mount,
-    pub(super) shutdown: Shutdown,
+    pub(super) exchanges: Arc<Exchanges>,
 }
 
 impl Handle {
@@ -71,9 +71,9 @@ impl Handle {
     pub fn update<T, E>(&self, change: impl FnOnce(&mut Change) -> Result<T, E>) -> Result<T, E> {
         // One at a time, so that none undoes another.
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = Change(State::clone(&self.state.load()));
+        let mut changed = Change(Snapshot::clone(&self.snapshot.load()));
         let said = change(&mut changed)?;
-        self.state.store(Arc::new(changed.0));
+        self.snapshot.store(Arc::new(changed.0));
         Ok(said)
     }
 
@@ -131,9 +131,9 @@ impl Handle {
     /// # Ok::<(), sallygate::ConfigError>(())
     /// ```
     pub fn sandbox_setup(&self, origin: &str, token: &str) -> Result<SandboxSetup, ConfigError> {
-        let origin = gate::origin(origin)?;
-        let state = self.state.load();
-        let setups = state.registry.services().map(|entry| {
+        let origin = config::origin(origin)?;
+        let snapshot = self.snapshot.load();
+        let setups = snapshot.registry.services().map(|entry| {
             let base = format!("{origin}{}/{}", self.mount.as_str(), entry.name);
             let scope = SetupScope::new(&entry.name, base, token);
             entry.config.setup(&scope)
@@ -165,7 +165,7 @@ impl Handle {
     /// }
     /// ```
     pub async fn shutdown(&self, grace: Duration) -> usize {
-        self.shutdown.run(grace).await
+        self.exchanges.shut_down(grace).await
     }
 
     /// Verifies tokens with another verifier from now on. What the old one had remembered goes with it.
@@ -179,7 +179,7 @@ impl Handle {
 }
 
 /// What is to change: see [`Handle::update`].
-pub struct Change(State);
+pub struct Change(Snapshot);
 
 impl Change {
     /// As [`Handle::set_service`].

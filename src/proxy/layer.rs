@@ -1,23 +1,18 @@
-use std::{
-    convert::Infallible,
-    fmt,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{fmt, sync::Arc};
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body as HttpBody;
-use tower::{BoxError, Layer, Service};
+use tower::Layer;
 
 use crate::{
-    Body, Client, ConfigError,
+    Client, ConfigError,
+    clock::Clock,
+    door::Cors,
+    exchange::Exchanges,
     proxy::{
-        Cors, Handle, ResponseBody, ResponseFuture, future::AnswerFuture, gate::Gate,
-        service::serve,
+        Handle, Proxy, ProxyService,
+        config::{self, Config},
     },
     service::{Limits, ServiceConfig},
-    token::{Clock, Revocations, Verifier},
+    token::{Revocations, Verifier},
 };
 
 /// Puts the proxy around an application. `C` is the outbound service.
@@ -26,7 +21,7 @@ use crate::{
 #[derive(Clone)]
 #[must_use]
 pub struct ProxyLayer<C = Client> {
-    gate: Arc<Gate>,
+    config: Arc<Config>,
     client: C,
 }
 
@@ -39,7 +34,7 @@ impl ProxyLayer {
     /// When the mount is not a plain path: a query, a dot segment or a percent-escape in it.
     pub fn new(mount: &str, verifier: impl Verifier) -> Result<Self, ConfigError> {
         Ok(Self {
-            gate: Arc::new(Gate::new(mount, verifier)?),
+            config: Arc::new(Config::new(mount, verifier)?),
             client: Client::new(),
         })
     }
@@ -62,8 +57,8 @@ impl<C> ProxyLayer<C> {
     ///
     /// It gets requests with an absolute URI and without `Host`, which HTTP clients write from the URI. Each request
     /// waits for `poll_ready` of a clone of the service before its `call`; a time-out layer does not count that wait.
-    /// Behind a concurrency limit, `load_shed` as the outermost layer answers 503 at once instead of waiting. Tower's
-    /// concurrency limit counts a request until the head of its answer, not while its body streams.
+    /// Behind a concurrency limit, `load_shed` as the outermost layer responds with 503 at once instead of waiting. Tower's
+    /// concurrency limit counts a request until the head of its response, not while its body streams.
     ///
     /// # Example
     ///
@@ -80,7 +75,7 @@ impl<C> ProxyLayer<C> {
     /// ```
     pub fn client<D>(self, client: D) -> ProxyLayer<D> {
         ProxyLayer {
-            gate: self.gate,
+            config: self.config,
             client,
         }
     }
@@ -107,25 +102,27 @@ impl<C> ProxyLayer<C> {
     /// # Ok::<(), sallygate::ConfigError>(())
     /// ```
     pub fn revocations(mut self, revocations: &Revocations) -> Self {
-        revocations.connect(self.gate.shutdown.bells());
-        Arc::make_mut(&mut self.gate).revocations = Some(revocations.clone());
+        revocations.tell(self.config.exchanges.interrupts());
+        Arc::make_mut(&mut self.config).revocations = Some(revocations.clone());
         self
     }
 
     /// Takes the time from `clock`. Defaults to the system's.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        Arc::make_mut(&mut self.gate).clock = Arc::new(clock);
+        let config = Arc::make_mut(&mut self.config);
+        Exchanges::set_clock(Arc::make_mut(&mut config.exchanges), clock);
         self
     }
 
-    /// Sets the origin under which callers see the proxy, `https://gate.example.com`, for references in answers
+    /// Sets the origin under which callers see the proxy, `https://config.example.com`, for references in responses
     /// (`Location`, `Link`). Defaults to none: references then begin with the mount.
     ///
     /// # Errors
     ///
     /// When it is anything but scheme, host and port.
     pub fn public_origin(mut self, origin: &str) -> Result<Self, ConfigError> {
-        Arc::make_mut(&mut self.gate).set_public_origin(origin)?;
+        let origin = config::origin(origin)?.to_owned();
+        Arc::make_mut(&mut self.config).public_origin = Some(origin);
         Ok(self)
     }
 
@@ -144,13 +141,13 @@ impl<C> ProxyLayer<C> {
     /// use sallygate::{JwtVerifier, ProxyLayer};
     ///
     /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?
-    ///     .host("grpc.gate.example.com", "greeter")? // https://grpc.gate.example.com/helloworld.Greeter/SayHello
+    ///     .host("grpc.config.example.com", "greeter")? // https://grpc.config.example.com/helloworld.Greeter/SayHello
     ///     .host_suffix("proxy.example.com")?; // https://{service}.proxy.example.com/…
     /// # Ok::<(), sallygate::ConfigError>(())
     /// ```
     pub fn host(mut self, host: &str, service: &str) -> Result<Self, ConfigError> {
         let service = service.parse()?;
-        Arc::make_mut(&mut self.gate).hosts.add(host, service)?;
+        Arc::make_mut(&mut self.config).hosts.add(host, service)?;
         Ok(self)
     }
 
@@ -161,13 +158,13 @@ impl<C> ProxyLayer<C> {
     ///
     /// When it is no host name.
     pub fn host_suffix(mut self, suffix: &str) -> Result<Self, ConfigError> {
-        Arc::make_mut(&mut self.gate).hosts.add_suffix(suffix)?;
+        Arc::make_mut(&mut self.config).hosts.add_suffix(suffix)?;
         Ok(self)
     }
 
     /// Lets pages in browsers call the proxy. Defaults to none.
     pub fn cors(mut self, cors: Cors) -> Self {
-        Arc::make_mut(&mut self.gate).cors = Some(cors);
+        Arc::make_mut(&mut self.config).cors = Some(cors);
         self
     }
 
@@ -175,24 +172,21 @@ impl<C> ProxyLayer<C> {
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle {
-            state: self.gate.state.clone(),
-            writing: self.gate.writing.clone(),
-            mount: self.gate.mount.clone(),
-            shutdown: self.gate.shutdown.clone(),
+            snapshot: self.config.snapshot.clone(),
+            writing: self.config.writing.clone(),
+            mount: self.config.mount.clone(),
+            exchanges: self.config.exchanges.clone(),
         }
     }
 
-    /// Makes a service of its own, without an application behind it, for a bare server. Every path outside the mount is
-    /// answered with 400.
+    /// Makes a service of its own, without an application behind it, for a bare server. Everything outside the mount is
+    /// answered with 404.
     pub fn into_service(self) -> ProxyService<C> {
-        ProxyService {
-            gate: self.gate,
-            client: self.client,
-        }
+        ProxyService::new(self.config, self.client)
     }
 
     /// Makes a service of its own for a router that strips the mount, as axum's `nest_service` does. Nest it at the
-    /// mount: that is where references in answers are made to lead.
+    /// mount: that is where references in responses are made to lead.
     ///
     /// # Example
     ///
@@ -204,7 +198,7 @@ impl<C> ProxyLayer<C> {
     /// # Ok::<(), sallygate::ConfigError>(())
     /// ```
     pub fn into_nested_service(mut self) -> ProxyService<C> {
-        Arc::make_mut(&mut self.gate).nest();
+        Arc::make_mut(&mut self.config).nest();
         self.into_service()
     }
 }
@@ -213,99 +207,12 @@ impl<S, C: Clone> Layer<S> for ProxyLayer<C> {
     type Service = Proxy<S, C>;
 
     fn layer(&self, inner: S) -> Proxy<S, C> {
-        Proxy {
-            inner,
-            gate: self.gate.clone(),
-            client: self.client.clone(),
-        }
-    }
-}
-
-/// An application with the proxy around it. Made by [`ProxyLayer`].
-#[derive(Clone)]
-pub struct Proxy<S, C = Client> {
-    inner: S,
-    gate: Arc<Gate>,
-    client: C,
-}
-
-impl<S, C, ReqBody, ResBody, OutBody> Service<Request<ReqBody>> for Proxy<S, C>
-where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    C: Service<Request<Body>, Response = Response<OutBody>> + Clone + Send + 'static,
-    C::Future: Send,
-    C::Error: Into<BoxError>,
-    ReqBody: HttpBody<Data = Bytes> + Send + 'static,
-    ReqBody::Error: Into<BoxError>,
-    OutBody: HttpBody<Data = Bytes> + Send + 'static,
-    OutBody::Error: Into<BoxError>,
-{
-    type Response = Response<ResponseBody<ResBody>>;
-    type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<ReqBody>) -> ResponseFuture<S::Future> {
-        if !self.gate.concerns(&request) {
-            return ResponseFuture::inner(self.inner.call(request));
-        }
-        let request = request.map(Body::new);
-        ResponseFuture::ours(AnswerFuture::new(serve(
-            self.gate.clone(),
-            self.client.clone(),
-            request,
-        )))
-    }
-}
-
-/// The proxy without an application. Made by [`ProxyLayer::into_service`].
-#[derive(Clone)]
-pub struct ProxyService<C = Client> {
-    gate: Arc<Gate>,
-    client: C,
-}
-
-impl<C, ReqBody, OutBody> Service<Request<ReqBody>> for ProxyService<C>
-where
-    C: Service<Request<Body>, Response = Response<OutBody>> + Clone + Send + 'static,
-    C::Future: Send,
-    C::Error: Into<BoxError>,
-    ReqBody: HttpBody<Data = Bytes> + Send + 'static,
-    ReqBody::Error: Into<BoxError>,
-    OutBody: HttpBody<Data = Bytes> + Send + 'static,
-    OutBody::Error: Into<BoxError>,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = AnswerFuture;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let request = request.map(Body::new);
-        AnswerFuture::new(serve(self.gate.clone(), self.client.clone(), request))
+        Proxy::new(inner, self.config.clone(), self.client.clone())
     }
 }
 
 impl<C> fmt::Debug for ProxyLayer<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProxyLayer").finish_non_exhaustive()
-    }
-}
-
-impl<S, C> fmt::Debug for Proxy<S, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proxy").finish_non_exhaustive()
-    }
-}
-
-impl<C> fmt::Debug for ProxyService<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProxyService").finish_non_exhaustive()
     }
 }

@@ -56,32 +56,22 @@
 //! # }
 //! ```
 
-mod answer;
-mod code;
-mod cors;
-mod exchange;
-mod finish;
-mod future;
-mod gate;
+mod admission;
+mod authorize;
+mod config;
+mod format;
 mod handle;
 mod hosts;
 mod layer;
-mod occupancy;
-mod passage;
-mod rejection;
-mod repeat;
-mod request;
-mod route;
-mod send;
+mod mount;
+mod rules;
+mod serve;
 mod service;
-mod shutdown;
-mod websocket;
+mod subject;
+mod token;
 
 pub use self::{
-    code::Code,
-    cors::Cors,
-    future::{AnswerFuture, ResponseBody, ResponseFuture},
     handle::{Change, Handle},
-    layer::{Proxy, ProxyLayer, ProxyService},
-    rejection::{Reason, Rejection},
+    layer::ProxyLayer,
+    service::{Proxy, ProxyService},
 };

@@ -1,158 +1,115 @@
 use std::{
-    future::poll_fn,
-    mem,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    convert::Infallible,
+    fmt,
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body as HttpBody;
+use tower::{BoxError, Service};
 
 use crate::{
-    Body, Context,
-    body::Linger,
-    proxy::{
-        Reason,
-        exchange::Exchange,
-        gate::Gate,
-        passage::Passage,
-        request::{self, Found},
-        send::{Outbound, OutboundService},
-        websocket::{self, WebSocket},
-    },
-    service::{Caller, RequestId},
-    token,
-    upstream::headers,
+    Body, Client,
+    door::{InfallibleFuture, ResponseBody, ResponseFuture},
+    proxy::{config::Config, serve::serve},
 };
 
-/// Answers a request below the mount. Every failure is a response.
-pub(super) fn serve(
-    gate: Arc<Gate>,
-    client: impl OutboundService,
-    request: Request<Body>,
-) -> impl Future<Output = Response<Body>> {
-    let linger = Linger::over(request.version(), request.headers());
-    let mut passage = Passage {
-        state: gate.state.load_full(),
-        gate,
-        request_id: RequestId::next(),
-        version: request.version(),
-        entry: None,
-        exchange: None,
-        by_host: false,
-        verified: false,
-        request: request.map(|body| body.linger(linger)),
-    };
-    async move {
-        let mut allowed = None;
-        if let Some(cors) = &passage.gate.cors {
-            if let Some(preflight) = cors.preflight(&passage.request) {
-                return preflight;
-            }
-            allowed = cors.allowed(passage.request.headers()).map(Box::new);
+/// An application with the proxy around it. Made by [`ProxyLayer`].
+#[derive(Clone)]
+pub struct Proxy<S, C = Client> {
+    inner: S,
+    config: Arc<Config>,
+    client: C,
+}
+
+impl<S, C> Proxy<S, C> {
+    pub(super) const fn new(inner: S, config: Arc<Config>, client: C) -> Self {
+        Self {
+            inner,
+            config,
+            client,
         }
-        let answer = {
-            let mut stages = pin!(passage.stages(client));
-            // The embedder's code runs in there: a panic of it costs this request, not the connection or the process.
-            poll_fn(|cx| {
-                catch_unwind(AssertUnwindSafe(|| stages.as_mut().poll(cx)))
-                    .unwrap_or(Poll::Ready(Err(Reason::Panic)))
-            })
-            .await
-        };
-        let mut answer = answer.unwrap_or_else(|reason| passage.reject(reason));
-        if let Some(cors) = &passage.gate.cors {
-            cors.open(answer.headers_mut(), allowed.map(|origin| *origin));
-        }
-        answer
     }
 }
 
-impl Passage {
-    /// The stages, in the order that keeps the promises: docs/life-of-a-request.md says why it is this one.
-    async fn stages(&mut self, mut client: impl OutboundService) -> Result<Response<Body>, Reason> {
-        let Found { token, elsewhere } = self.open()?;
+impl<S, C, ReqBody, ResBody, OutBody> Service<Request<ReqBody>> for Proxy<S, C>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    C: Service<Request<Body>, Response = Response<OutBody>> + Clone + Send + 'static,
+    C::Future: Send,
+    C::Error: Into<BoxError>,
+    ReqBody: HttpBody<Data = Bytes> + Send + 'static,
+    ReqBody::Error: Into<BoxError>,
+    OutBody: HttpBody<Data = Bytes> + Send + 'static,
+    OutBody::Error: Into<BoxError>,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
 
-        let now = self.gate.clock.now();
-        let revocations = self.gate.revocations.as_ref();
-        let verified = token::verify(&*self.state.verifier, revocations, &token, now).await;
-        let claims = verified.map_err(Reason::Token)?;
-        if elsewhere {
-            return Err(Reason::TokenElsewhere);
-        }
-        let entry = self.entry.clone().ok_or(Reason::ServiceUnknown)?;
-        self.verified = true;
-        let hold = Exchange::enter(
-            &self.gate,
-            Arc::clone(&claims),
-            &entry,
-            self.state.registry.bounds(),
-        )?;
-        let exchange = Arc::clone(&hold);
-        self.exchange = Some(hold);
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
 
-        // In a block of its own, so that what it holds is not carried across the waits.
-        let outbound = {
-            let (mut parts, body) = mem::take(&mut self.request).into_parts();
-            let websocket = WebSocket::asked_for(&mut parts)?;
-            request::check_site(&parts, &token, websocket.is_some())?;
-            request::remove_token(&mut parts.uri, &token, &entry.policy)?;
-            request::authorize(&parts, &entry, self.state.registry.bounds(), &self.gate)?;
-            if websocket.is_some() {
-                websocket::remove_from_subprotocols(&mut parts.headers, &token);
-            }
-
-            let injected = self.state.registry.injected();
-            let split = headers::split_request(parts.headers, &entry.policy, injected, &token);
-            let limit = entry.bounds.body_bytes;
-            let (body, watch) = request::guard(body, token, self.state.clone(), limit);
-            let body = exchange.watch(body, &entry.bounds);
-
-            self.request = Request::new(body);
-            *self.request.method_mut() = parts.method;
-            *self.request.uri_mut() = request::join(entry.config.target(), &parts.uri)?;
-            *self.request.headers_mut() = split.passed;
-            let caller = Caller {
-                uri: parts.uri,
-                headers: split.taken,
-                host: split.host,
-                extensions: parts.extensions,
-            };
-            let name = entry.name.clone();
-            let context = Context::new(claims, name, self.request_id, now, caller);
-            Outbound {
-                entry: &entry,
-                exchange: &exchange,
-                context: Box::new(context),
-                websocket,
-                watch,
-            }
+    fn call(&mut self, request: Request<ReqBody>) -> ResponseFuture<S::Future> {
+        let Some(route) = self.config.route(&request) else {
+            return ResponseFuture::inner(self.inner.call(request));
         };
-
-        let sent = {
-            let sent = pin!(self.forward(&mut client, &outbound));
-            exchange.unless_ended(sent).await?
-        };
-        let answer = self.finish(sent, outbound)?;
-        exchange.answered();
-        Ok(answer)
+        let (config, client) = (self.config.clone(), self.client.clone());
+        let request = request.map(Body::new);
+        ResponseFuture::ours(serve(config, client, request, Some(route)))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Client, JwtVerifier};
+/// The proxy without an application. Made by [`ProxyLayer::into_service`].
+#[derive(Clone)]
+pub struct ProxyService<C = Client> {
+    config: Arc<Config>,
+    client: C,
+}
 
-    /// Allocators keep small pieces at hand and search for large ones; glibc's limit is 1,032 bytes.
-    #[tokio::test]
-    async fn the_future_of_a_request_is_a_small_piece() {
-        let verifier = JwtVerifier::hs256([7; 32]).unwrap();
-        let gate = Arc::new(Gate::new("/", verifier).unwrap());
-        let future = serve(gate, Client::new(), Request::new(Body::empty()));
-        let size = mem::size_of_val(&future);
-        assert!(size <= 1024, "{size} bytes");
-        assert_eq!(future.await.status(), 400);
+impl<C> ProxyService<C> {
+    pub(super) const fn new(config: Arc<Config>, client: C) -> Self {
+        Self { config, client }
+    }
+}
+
+impl<C, ReqBody, OutBody> Service<Request<ReqBody>> for ProxyService<C>
+where
+    C: Service<Request<Body>, Response = Response<OutBody>> + Clone + Send + 'static,
+    C::Future: Send,
+    C::Error: Into<BoxError>,
+    ReqBody: HttpBody<Data = Bytes> + Send + 'static,
+    ReqBody::Error: Into<BoxError>,
+    OutBody: HttpBody<Data = Bytes> + Send + 'static,
+    OutBody::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = InfallibleFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let route = self.config.route(&request);
+        let (config, client) = (self.config.clone(), self.client.clone());
+        let request = request.map(Body::new);
+        serve(config, client, request, route)
+    }
+}
+
+impl<S, C> fmt::Debug for Proxy<S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").finish_non_exhaustive()
+    }
+}
+
+impl<C> fmt::Debug for ProxyService<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyService").finish_non_exhaustive()
     }
 }

@@ -3,8 +3,8 @@ use serde_json::json;
 
 use crate::{
     Credential, Policy,
-    proxy::Rejection,
-    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, place::Kind},
+    rejection::Rejection,
+    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target},
 };
 
 impl Api {
@@ -32,14 +32,14 @@ impl Api {
     /// ```
     #[must_use]
     pub fn anthropic(key: Credential) -> Self {
-        let place = Place::of(Kind::Header(HeaderName::from_static("x-api-key")));
+        let place = Place::header(HeaderName::from_static("x-api-key"));
         let policy = Policy::known(
             [Method::GET, Method::HEAD, Method::POST, Method::DELETE],
             &["/v1/**"],
             &["/v1/organizations/**", "/v1/oauth/**"],
         );
         let target = Target::known("api.anthropic.com", "/");
-        Self::known(target, place, key, error, setup).with_policy(policy)
+        Self::known(target, place, key, error, setup).replace_policy(policy)
     }
 }
 

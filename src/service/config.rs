@@ -5,8 +5,8 @@ use http::{Request, Response, StatusCode, request::Parts};
 use tower::BoxError;
 
 use crate::{
-    Body, Credential,
-    proxy::Rejection,
+    Body, Injection,
+    rejection::Rejection,
     service::{
         Context, ErrorBody, Policy, SandboxSetup, SetupScope, Target, generic::generic_setup,
         policy,
@@ -50,18 +50,21 @@ pub trait ServiceConfig: Send + Sync + 'static {
         slice::from_ref(self.target())
     }
 
-    /// The credentials that `transform` puts in. When it is called they are there, so that using them does not wait; and
-    /// when the upstream refuses them (with 401), they are fetched anew, and the request is sent again if another key came and its
-    /// body was short enough to be kept. Defaults to none.
+    /// The keys that `transform` puts in, and where: all that it may. Defaults to none.
     ///
-    /// What is not named here may not be there when it is used, unless it is a [fixed one](Credential::new).
-    fn credentials(&self) -> &[Credential] {
+    /// What callers put into these places is taken out, under any spelling of the name. When `transform` is called, the keys
+    /// are there, so that using them does not wait. When the upstream refuses them (with 401), they are fetched anew, and the
+    /// request is sent again if another key came and its body was short enough to be kept. Where a key stands in the URI,
+    /// [errors are redacted](Policy::redact_errors).
+    ///
+    /// Asked for once, when the service is added to a proxy. [`Injection::put`] refuses any other.
+    fn injections(&self) -> &[Injection] {
         &[]
     }
 
     /// Whether the upstream refuses the key with this answer. Defaults to status 401.
     ///
-    /// Keys that come from a source are then fetched anew: see [`credentials`](Self::credentials).
+    /// Keys that come from a source are then fetched anew: see [`injections`](Self::injections).
     fn refuses_key(&self, answer: &Response<Body>) -> bool {
         answer.status() == StatusCode::UNAUTHORIZED
     }
@@ -75,7 +78,7 @@ pub trait ServiceConfig: Send + Sync + 'static {
     /// # Example
     ///
     /// ```
-    /// use sallygate::{proxy::Rejection, service::ErrorBody};
+    /// use sallygate::{door::Rejection, service::ErrorBody};
     ///
     /// fn error(rejection: &Rejection) -> Option<ErrorBody> {
     ///     let (message, code, id) = (rejection.message(), rejection.code(), rejection.request_id());

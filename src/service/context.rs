@@ -13,9 +13,9 @@ use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, Request, Uri};
 
 use crate::{
-    Body, Credential, TransformError,
-    credential::Material,
-    service::{ServiceName, Target, target::concat},
+    Body, Credential, Injection, TransformError,
+    credential::{Material, SourceError},
+    service::{Entry, ServiceName, Target, target::concat},
     token::{Claims, Verified},
 };
 
@@ -24,7 +24,7 @@ use crate::{
 /// It exists only for a verified token, and a credential can be used only with it.
 pub struct Context {
     claims: Verified<Arc<Claims>>,
-    service: ServiceName,
+    entry: Arc<Entry>,
     request_id: RequestId,
     now: SystemTime,
     caller: Caller,
@@ -47,7 +47,7 @@ pub(crate) struct Used {
     first: Option<Use>,
     more: Vec<Use>,
     /// What was chosen, by which chooser.
-    chosen: Vec<(Credential, Option<Credential>)>,
+    chosen: Vec<(Credential, Result<Credential, SourceError>)>,
 }
 
 struct Use {
@@ -59,14 +59,14 @@ struct Use {
 impl Context {
     pub(crate) fn new(
         claims: Verified<Arc<Claims>>,
-        service: ServiceName,
+        entry: Arc<Entry>,
         request_id: RequestId,
         now: SystemTime,
         caller: Caller,
     ) -> Self {
         Self {
             claims,
-            service,
+            entry,
             request_id,
             now,
             caller,
@@ -83,7 +83,7 @@ impl Context {
     /// The name under which the service was called.
     #[must_use]
     pub fn service(&self) -> &ServiceName {
-        &self.service
+        &self.entry.name
     }
 
     /// The id of this request, also found in error bodies and logs.
@@ -161,6 +161,11 @@ impl Context {
         uri.path().strip_suffix(self.path()).unwrap_or_default()
     }
 
+    /// What the service says that it puts in.
+    pub(super) fn injections(&self) -> &[Injection] {
+        &self.entry.injections
+    }
+
     pub(crate) fn remember(&self, renewable: Option<Credential>, material: Arc<Material>) {
         let mut used = self.used();
         if used.iter().any(|known| Arc::ptr_eq(known, &material)) {
@@ -180,8 +185,8 @@ impl Context {
     pub(crate) fn chosen(
         &self,
         chooser: &Credential,
-        choose: impl FnOnce() -> Option<Credential>,
-    ) -> Option<Credential> {
+        choose: impl FnOnce() -> Result<Credential, SourceError>,
+    ) -> Result<Credential, SourceError> {
         let known = |used: &Used| {
             let mut chosen = used.chosen.iter();
             chosen
@@ -220,10 +225,14 @@ impl Context {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn into_used(self) -> Used {
-        self.used
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Shows what this request was given so far.
+    pub(crate) fn with_injected<T>(&self, see: impl FnOnce(&Used) -> T) -> T {
+        see(&self.used())
+    }
+
+    /// Gives what this request was given, once nothing more is injected.
+    pub(crate) fn take_injected(&self) -> Used {
+        std::mem::take(&mut *self.used())
     }
 }
 
@@ -261,7 +270,7 @@ impl Used {
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
-            .field("service", &self.service)
+            .field("service", &self.entry.name)
             .field("request_id", &self.request_id)
             .finish_non_exhaustive()
     }

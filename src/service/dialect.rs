@@ -1,16 +1,17 @@
 //! In which API's words a caller is refused of whom nothing is known yet.
 //!
 //! What decides is a header that the API's official clients send, whichever service they call, whether it exists, and
-//! whether the proxy has such a service: the answer tells nothing but what the caller said itself.
+//! whether the proxy has such a service: the response tells nothing but what the caller said itself.
 
 use http::HeaderMap;
 
 use crate::{
-    proxy::Rejection,
+    rejection::Rejection,
     service::{ErrorBody, anthropic, gemini, openai, stripe},
 };
 
-type Words = fn(&Rejection) -> ErrorBody;
+/// Words a rejection as an API does.
+pub(crate) type Words = fn(&Rejection) -> ErrorBody;
 
 /// What each client's requests bear. The first that is there counts.
 const CLIENTS: [(&str, Words); 4] = [

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use crate::{
     Credential, Policy,
-    proxy::Rejection,
+    rejection::Rejection,
     service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, place::Kind},
 };
 
@@ -52,10 +52,10 @@ impl Api {
             ],
             &["/*/auth_tokens/**", "/*/authTokens/**"],
         );
-        let place = Place::of(Kind::Header(HeaderName::from_static("x-goog-api-key")));
+        let place = Place::header(HeaderName::from_static("x-goog-api-key"));
         let target = Target::known("generativelanguage.googleapis.com", "/");
         Self::known(target, place, key, error, setup)
-            .with_policy(policy.injects(parameter.clone()))
+            .replace_policy(policy.take_out([parameter.clone()]).redact_errors())
             .accept(parameter)
     }
 }

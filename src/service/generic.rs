@@ -1,14 +1,14 @@
 use std::{borrow::Cow, fmt};
 
 use async_trait::async_trait;
-use http::{HeaderName, HeaderValue, Request, header::AUTHORIZATION, request::Parts};
+use http::{HeaderName, HeaderValue, Request, request::Parts};
 
 use crate::{
     Body, ConfigError, Credential, Policy,
-    proxy::Rejection,
+    rejection::Rejection,
     service::{
-        Context, ErrorBody, Limits, Outcome, PathPattern, Place, SandboxSetup, ServiceConfig,
-        SetupScope, Target, TransformError, place::Kind,
+        Context, ErrorBody, Injection, Limits, Outcome, PathPattern, Place, SandboxSetup,
+        ServiceConfig, SetupScope, Target, TransformError,
     },
 };
 
@@ -21,22 +21,22 @@ use crate::{
 ///
 /// ```
 /// use http::{HeaderName, Method};
-/// use sallygate::{Credential, Place, Policy, Api, Target};
+/// use sallygate::{Api, Credential, Injection, Place, Target};
 ///
 /// let key = Credential::new("sk-live-0123456789")?;
 /// let target = Target::new("https://api.example.com/v1")?;
 ///
 /// let bearer = Api::bearer(target.clone(), key.clone());
-/// let header = Api::header(target.clone(), HeaderName::from_static("x-api-key"), key.clone())?;
-/// let bot = Api::at(target.clone(), Place::path("/bot{key}")?, key.clone());
-/// let read_only = bearer.with_policy(Policy::new().methods([Method::GET]));
+/// let header = Api::header(target.clone(), HeaderName::from_static("x-api-key"), key.clone());
+/// let bot = Api::new(target.clone(), Injection::new(Place::path("/bot{key}")?, key.clone()));
+/// let read_only = bearer.policy(|policy| policy.methods([Method::GET]));
 ///
 /// // a closure, where a swap is not enough
-/// let signed = Api::from_fn(target, move |mut request, ctx| {
+/// let named = Api::from_fn(target, |mut request, ctx| {
 ///     request.headers_mut().insert("x-tenant", ctx.claims().sandbox_id().try_into()?);
-///     request.headers_mut().insert("x-api-key", key.header(ctx)?);
 ///     Ok(request.into())
 /// });
+/// let named = named.inject(Injection::header(HeaderName::from_static("x-api-key"), key));
 /// # Ok::<(), sallygate::ConfigError>(())
 /// ```
 pub struct Api {
@@ -46,9 +46,10 @@ pub struct Api {
     accepts: Vec<Place>,
     policy: Policy,
     closure: Option<Closure>,
-    places: Vec<(Place, Credential)>,
-    /// Those of the places and routes, and those that the closure uses.
-    keys: Vec<Credential>,
+    /// What is put into every request that takes no route.
+    own: Vec<Injection>,
+    /// Those, and the ones of the routes.
+    injections: Vec<Injection>,
     headers: Vec<(HeaderName, HeaderValue)>,
     routes: Vec<Route>,
     error: Option<fn(&Rejection) -> ErrorBody>,
@@ -60,28 +61,26 @@ type Setup = Box<dyn Fn(&SetupScope<'_>) -> SandboxSetup + Send + Sync>;
 type Closure =
     Box<dyn Fn(Request<Body>, &Context) -> Result<Outcome, TransformError> + Send + Sync>;
 
-/// Paths that lead to another target, with the key in another place.
+/// Paths that lead to another target, with a key of their own.
 struct Route {
     paths: Vec<PathPattern>,
     target: Target,
-    place: Place,
-    key: Credential,
+    injection: Injection,
 }
 
 impl Api {
     /// Puts the key into `Authorization: Bearer`.
     #[must_use]
     pub fn bearer(target: Target, key: Credential) -> Self {
-        Self::at(target, Place::bearer(), key)
+        Self::new(target, Injection::bearer(key))
     }
 
     /// Puts the key into a header.
     ///
-    /// # Errors
-    ///
-    /// When the header frames the message or names the host.
-    pub fn header(target: Target, name: HeaderName, key: Credential) -> Result<Self, ConfigError> {
-        Ok(Self::at(target, Place::header(name)?, key))
+    /// One that frames the message or names the host is refused when the service is added to a proxy.
+    #[must_use]
+    pub fn header(target: Target, name: HeaderName, key: Credential) -> Self {
+        Self::new(target, Injection::header(name, key))
     }
 
     /// Puts the key into `Authorization: Basic`, as the password of `user`.
@@ -94,7 +93,8 @@ impl Api {
         user: impl Into<String>,
         key: Credential,
     ) -> Result<Self, ConfigError> {
-        Ok(Self::at(target, Place::basic(user)?, key))
+        let place = Place::basic(user)?;
+        Ok(Self::new(target, Injection::new(place, key)))
     }
 
     /// Puts the key into a query parameter.
@@ -107,37 +107,27 @@ impl Api {
         name: impl Into<String>,
         key: Credential,
     ) -> Result<Self, ConfigError> {
-        Ok(Self::at(target, Place::query(name)?, key))
+        let place = Place::query(name)?;
+        Ok(Self::new(target, Injection::new(place, key)))
     }
 
-    /// Puts the key into any place.
+    /// Puts a key into any place.
     #[must_use]
-    pub fn at(target: Target, place: Place, key: Credential) -> Self {
-        let accepts = match place.kind() {
-            Kind::Bearer => vec![place.clone()],
-            // A parameter left over from another client's URL must not hide the token.
-            Kind::Query(_) => vec![Place::bearer(), place.clone()],
-            // A key with a scheme of its own: the token comes with its scheme, too.
-            Kind::Header(name) | Kind::Prefixed(name, _) if *name == AUTHORIZATION => {
-                vec![Place::bearer(), place.clone()]
-            }
-            _ => vec![place.clone(), Place::bearer()],
-        };
-        Self::new(target, accepts).also(place, key)
+    pub fn new(target: Target, injection: Injection) -> Self {
+        Self::accepting(target, injection.accepts()).inject(injection)
     }
 
-    /// Lets a closure do what [`ServiceConfig::transform`] does. The closure cannot wait: to read a body or ask a store,
-    /// implement [`ServiceConfig`].
+    /// Lets a closure do what [`ServiceConfig::transform`] does, but for the keys, which [`inject`](Self::inject) adds: they
+    /// are put into what the closure forwards. The closure cannot wait: to read a body or ask a store, implement
+    /// [`ServiceConfig`].
     ///
-    /// The token is looked for in `Authorization: Bearer`, and where [`accept`](Self::accept) adds. Say with
-    /// [`Policy::injects`] where the closure puts a key, and with [`uses`](Self::uses) which one, unless it is
-    /// [fixed](Credential::new).
+    /// The token is looked for in `Authorization: Bearer`, and where [`accept`](Self::accept) adds.
     #[must_use]
     pub fn from_fn<F>(target: Target, transform: F) -> Self
     where
         F: Fn(Request<Body>, &Context) -> Result<Outcome, TransformError> + Send + Sync + 'static,
     {
-        let mut service = Self::new(target, vec![Place::bearer()]);
+        let mut service = Self::accepting(target, vec![Place::bearer()]);
         service.closure = Some(Box::new(transform));
         service
     }
@@ -150,21 +140,21 @@ impl Api {
         error: fn(&Rejection) -> ErrorBody,
         setup: impl Fn(&SetupScope<'_>) -> SandboxSetup + Send + Sync + 'static,
     ) -> Self {
-        let mut service = Self::at(target, place, key);
+        let mut service = Self::new(target, Injection::new(place, key));
         service.error = Some(error);
         service.setup = Some(Box::new(setup));
         service
     }
 
-    fn new(target: Target, accepts: Vec<Place>) -> Self {
+    fn accepting(target: Target, accepts: Vec<Place>) -> Self {
         Self {
             targets: vec![target.clone()],
             target,
             accepts,
             policy: Policy::new(),
             closure: None,
-            places: Vec::new(),
-            keys: Vec::new(),
+            own: Vec::new(),
+            injections: Vec::new(),
             headers: Vec::new(),
             routes: Vec::new(),
             error: None,
@@ -172,39 +162,30 @@ impl Api {
         }
     }
 
-    /// Puts another key into another place, or the same one once more; behind a closure, into what it forwards.
+    /// Puts in another key, or the same one in another place.
     #[must_use]
-    pub fn also(mut self, place: Place, key: Credential) -> Self {
-        self.policy.places.push(place.clone());
-        self.places.push((place, key.clone()));
-        self.uses(key)
-    }
-
-    /// Names a credential that the closure uses: see [`ServiceConfig::credentials`].
-    #[must_use]
-    pub fn uses(mut self, key: Credential) -> Self {
-        self.keys.push(key);
+    pub fn inject(mut self, injection: Injection) -> Self {
+        self.own.push(injection.clone());
+        self.injections.push(injection);
         self
     }
 
-    /// Sends requests to these paths to another target, with `key` in `place` and nothing else done to them.
+    /// Sends requests to these paths to another target, with this key alone and nothing else done to them.
     #[must_use]
     pub fn route(
         mut self,
         paths: impl IntoIterator<Item = PathPattern>,
         target: Target,
-        place: Place,
-        key: Credential,
+        injection: Injection,
     ) -> Self {
         self.targets.push(target.clone());
-        self.policy.places.push(place.clone());
+        self.injections.push(injection.clone());
         self.routes.push(Route {
             paths: paths.into_iter().collect(),
             target,
-            place,
-            key: key.clone(),
+            injection,
         });
-        self.uses(key)
+        self
     }
 
     /// Sets a header of every request, in place of the caller's: `OpenAI-Organization`, for example.
@@ -226,12 +207,29 @@ impl Api {
         self
     }
 
-    /// Sets which methods, paths and headers pass. Defaults to [`Policy::new`]; an API that is known by name has one of
-    /// its own, which this replaces.
+    /// Adjusts which methods, paths and headers pass, and within which limits. Defaults to [`Policy::new`]; an API that is
+    /// known by name has a policy of its own, whose refusals stay whatever is set here.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use http::Method;
+    /// use sallygate::{Api, Credential};
+    ///
+    /// // still without what hands out keys
+    /// let openai = Api::openai(Credential::new("sk-0123456789")?).policy(|policy| policy.methods([Method::GET]));
+    /// # Ok::<(), sallygate::ConfigError>(())
+    /// ```
     #[must_use]
-    pub fn with_policy(mut self, policy: Policy) -> Self {
-        let own = std::mem::replace(&mut self.policy, policy).places;
-        self.policy.places.extend(own);
+    pub fn policy(mut self, adjust: impl FnOnce(Policy) -> Policy) -> Self {
+        self.policy = adjust(self.policy);
+        self
+    }
+
+    /// Replaces the policy as a whole, with all that it refuses: an API that is known by name then hands out its keys.
+    #[must_use]
+    pub fn replace_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
         self
     }
 
@@ -275,7 +273,7 @@ impl ServiceConfig for Api {
         let leads = |route: &&Route| route.paths.iter().any(|path| path.matches(ctx.path()));
         if let Some(route) = self.routes.iter().find(leads) {
             ctx.retarget(&mut request, &route.target)?;
-            route.key.put(ctx, &mut request, &route.place)?;
+            route.injection.put(&mut request, ctx)?;
             return Ok(request.into());
         }
         if let Some(transform) = &self.closure {
@@ -284,14 +282,14 @@ impl ServiceConfig for Api {
                 answered => return Ok(answered),
             };
         }
-        for (place, key) in &self.places {
-            key.put(ctx, &mut request, place)?;
+        for injection in &self.own {
+            injection.put(&mut request, ctx)?;
         }
         Ok(request.into())
     }
 
-    fn credentials(&self) -> &[Credential] {
-        &self.keys
+    fn injections(&self) -> &[Injection] {
+        &self.injections
     }
 
     fn error(&self, rejection: &Rejection) -> Option<ErrorBody> {

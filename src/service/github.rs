@@ -1,9 +1,12 @@
-use http::{HeaderValue, Method, header::AUTHORIZATION};
+use http::{Method, header::AUTHORIZATION};
 
 use crate::{
     Credential, Policy,
-    proxy::Rejection,
-    service::{Api, ErrorBody, PathPattern, Place, SandboxSetup, SetupScope, Target, place::Kind},
+    rejection::Rejection,
+    service::{
+        Api, ErrorBody, Injection, PathPattern, Place, SandboxSetup, SetupScope, Target,
+        place::Kind,
+    },
 };
 
 /// What git asks for over HTTP, with or without `.git` (gitprotocol-http(5)).
@@ -66,19 +69,19 @@ impl Api {
     /// GitHub Enterprise Server has GraphQL beside REST, not below it.
     ///
     /// ```
-    /// use sallygate::{Credential, Place, Api, Target};
+    /// use sallygate::{Api, Credential, Injection, Target};
     ///
     /// let key = Credential::new("ghp_0123456789")?;
     /// let web = Target::new("https://github.example.com")?;
     /// let rest = Target::new("https://github.example.com/api/v3")?;
     /// let graphql = Target::new("https://github.example.com/api")?;
     /// let github = Api::github_at(web, rest, key.clone())
-    ///     .route(["/graphql".parse()?], graphql, Place::bearer(), key);
+    ///     .route(["/graphql".parse()?], graphql, Injection::bearer(key));
     /// # Ok::<(), sallygate::ConfigError>(())
     /// ```
     #[must_use]
     pub fn github_at(web: Target, api: Target, key: Credential) -> Self {
-        let mut policy = Policy::known(
+        let policy = Policy::known(
             [
                 Method::GET,
                 Method::HEAD,
@@ -89,18 +92,19 @@ impl Api {
             ],
             &["/**"],
             &REFUSED,
-        );
+        )
         // git sends nothing before it is asked.
-        policy.challenge = HeaderValue::from_static("Basic realm=\"GitHub\", charset=\"UTF-8\"");
+        .basic_challenge("GitHub")
+        // Octokit encodes the slashes in names of branches and files.
+        .allow_encoded_slashes();
         let origin = web.clone();
         let setup = move |scope: &SetupScope<'_>| setup(scope, &origin);
         let git = Place::of(Kind::Basic("x-access-token".into()));
         Self::known(api, Place::bearer(), key.clone(), error, setup)
-            // Octokit encodes the slashes in names of branches and files.
-            .with_policy(policy.allow_encoded_slashes())
+            .replace_policy(policy)
             .accept(Place::of(Kind::Prefixed(AUTHORIZATION, "token ".into())))
             .accept(git.clone())
-            .route(PathPattern::known(&GIT), web, git, key)
+            .route(PathPattern::known(&GIT), web, Injection::new(git, key))
     }
 }
 

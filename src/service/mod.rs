@@ -6,7 +6,7 @@
 //!
 //! Each knows where it is, where its clients put their key, which paths and methods are its own, how its errors look, and
 //! what a [sandbox needs](crate::proxy::Handle::sandbox_setup). Endpoints that hand out keys or manage the account are
-//! refused; [`Api::with_policy`] replaces what passes. [Services and credentials](crate::_documentation::services) has the
+//! refused, and stay refused when [`Api::policy`] adjusts what passes. [Services and credentials](crate::_documentation::services) has the
 //! details.
 //!
 //! | API | constructor | the token is found in | the key goes into |
@@ -23,15 +23,13 @@
 //! # Example
 //!
 //! ```
-//! use std::borrow::Cow;
-//! use http::{Method, Request, Response, StatusCode, header::AUTHORIZATION, request::Parts};
-//! use sallygate::{
-//!     Body, Context, Credential, Outcome, ServiceConfig, Target, TransformError, async_trait, extract,
-//! };
+//! use std::{borrow::Cow, slice};
+//! use http::{Request, request::Parts};
+//! use sallygate::{Body, Context, Injection, Outcome, ServiceConfig, Target, TransformError, async_trait};
 //!
 //! struct MyApi {
 //!     target: Target,
-//!     key: Credential,
+//!     key: Injection,
 //! }
 //!
 //! #[async_trait]
@@ -41,7 +39,7 @@
 //!     }
 //!
 //!     fn validate<'r>(&self, request: &'r Parts) -> Option<Cow<'r, str>> {
-//!         extract::bearer(request)
+//!         self.key.place().find(request)
 //!     }
 //!
 //!     async fn transform(
@@ -52,8 +50,12 @@
 //!         if request.uri().path() == "/v1/keys" {
 //!             return Err(TransformError::forbidden());
 //!         }
-//!         request.headers_mut().insert(AUTHORIZATION, self.key.bearer(ctx)?);
+//!         self.key.put(&mut request, ctx)?;
 //!         Ok(request.into())
+//!     }
+//!
+//!     fn injections(&self) -> &[Injection] {
+//!         slice::from_ref(&self.key)
 //!     }
 //! }
 //! ```
@@ -67,6 +69,7 @@ mod gemini;
 mod generic;
 mod github;
 pub(crate) mod host_name;
+mod injection;
 mod limits;
 mod name;
 mod openai;
@@ -86,6 +89,7 @@ pub use self::{
     context::{Context, RequestId},
     error_body::ErrorBody,
     generic::Api,
+    injection::Injection,
     limits::Limits,
     name::ServiceName,
     path_pattern::PathPattern,

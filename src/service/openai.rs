@@ -3,7 +3,7 @@ use serde_json::json;
 
 use crate::{
     Credential, Policy,
-    proxy::Rejection,
+    rejection::Rejection,
     service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, place::Kind},
 };
 
@@ -54,15 +54,13 @@ impl Api {
     #[must_use]
     pub fn openai(key: Credential) -> Self {
         let methods = [Method::GET, Method::HEAD, Method::POST, Method::DELETE];
-        let policy = ACCOUNT.into_iter().fold(
-            Policy::known(methods, &["/v1/**"], &REFUSED),
-            |policy, name| policy.injects(Place::of(Kind::Header(HeaderName::from_static(name)))),
-        );
+        let account = ACCOUNT.map(|name| Place::header(HeaderName::from_static(name)));
+        let policy = Policy::known(methods, &["/v1/**"], &REFUSED).take_out(account);
         let target = Target::known("api.openai.com", "/");
         // Where the Realtime API's clients in browsers put their key.
         let in_browsers = Place::of(Kind::Subprotocol("openai-insecure-api-key.".into()));
         Self::known(target, Place::bearer(), key, error, setup)
-            .with_policy(policy)
+            .replace_policy(policy)
             .accept(in_browsers)
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     credential::{Material, sensitive},
     extract,
     service::target::concat,
-    upstream::{headers, path},
+    upstream::path,
 };
 
 /// Where a key stands in a request: the credential upstream, or the token that a caller sends instead.
@@ -24,10 +24,9 @@ use crate::{
 /// use http::{HeaderName, header::AUTHORIZATION};
 /// use sallygate::service::Place;
 ///
-/// let api_key = Place::header(HeaderName::from_static("x-api-key"))?;
+/// let api_key = Place::header(HeaderName::from_static("x-api-key"));
 /// let token = Place::prefixed(AUTHORIZATION, "Token ")?; // Authorization: Token …
 /// let bot = Place::path("/bot{key}")?; // /bot…/getMe
-/// assert!(Place::header(http::header::HOST).is_err());
 /// # Ok::<(), sallygate::ConfigError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,21 +105,19 @@ impl Place {
 
     /// The whole value of a header.
     ///
-    /// # Errors
-    ///
-    /// When the header frames the message or names the host.
-    pub fn header(name: HeaderName) -> Result<Self, ConfigError> {
-        check_name(&name)?;
-        Ok(Self(Kind::Header(name)))
+    /// No key goes into one that frames the message or names the host: a service with such a place is refused when it is
+    /// added to a proxy.
+    #[must_use]
+    pub const fn header(name: HeaderName) -> Self {
+        Self(Kind::Header(name))
     }
 
     /// The value of a header behind a prefix such as `Token `, whose case does not matter where a token is looked for.
     ///
     /// # Errors
     ///
-    /// When the header frames the message or names the host, and when the prefix is no text that a header takes.
+    /// When the prefix is no text that a header takes.
     pub fn prefixed(name: HeaderName, prefix: impl Into<String>) -> Result<Self, ConfigError> {
-        check_name(&name)?;
         let prefix = prefix.into();
         if prefix.starts_with(' ') || HeaderValue::try_from(&prefix).is_err() {
             return Err(ConfigError::Place("not a prefix of a header"));
@@ -207,13 +204,11 @@ impl Place {
         ctx: &Context,
         key: &Material,
     ) -> Result<(), TransformError> {
+        if let Some((name, value)) = self.value(key)? {
+            request.headers_mut().insert(name, value);
+            return Ok(());
+        }
         let (name, value) = match &self.0 {
-            Kind::Basic(user) => (AUTHORIZATION, key.basic(user)?),
-            Kind::BasicUser => (AUTHORIZATION, key.basic_user()?),
-            Kind::Bearer => (AUTHORIZATION, key.bearer()),
-            Kind::Cookie(name) => (COOKIE, with_cookie(request, name, key.text())?),
-            Kind::Header(name) => (name.clone(), key.raw()),
-            Kind::Prefixed(name, prefix) => (name.clone(), key.prefixed(prefix)?),
             Kind::Path(before) => {
                 let base = ctx.base_of(request.uri());
                 let path = with_segment(request.uri(), base, before, key.text())?;
@@ -223,24 +218,55 @@ impl Place {
                 let path = with_parameter(request.uri(), self, name, key.text())?;
                 return set_path(request.uri_mut(), path);
             }
+            Kind::Cookie(name) => (COOKIE, with_cookie(request, name, key.text())?),
             Kind::Subprotocol(prefix) => {
                 let list = with_subprotocol(request, prefix, key.text())?;
                 (SEC_WEBSOCKET_PROTOCOL, list)
             }
+            Kind::Basic(_)
+            | Kind::BasicUser
+            | Kind::Bearer
+            | Kind::Header(_)
+            | Kind::Prefixed(..) => return Ok(()),
         };
         request.headers_mut().insert(name, value);
         Ok(())
+    }
+
+    /// The header with the key in it, where it holds nothing else.
+    pub(super) fn value(
+        &self,
+        key: &Material,
+    ) -> Result<Option<(HeaderName, HeaderValue)>, ConfigError> {
+        Ok(Some(match &self.0 {
+            Kind::Basic(user) => (AUTHORIZATION, key.basic(user)?),
+            Kind::BasicUser => (AUTHORIZATION, key.basic_user()?),
+            Kind::Bearer => (AUTHORIZATION, key.bearer()),
+            Kind::Header(name) => (name.clone(), key.raw()),
+            Kind::Prefixed(name, prefix) => (name.clone(), key.prefixed(prefix)?),
+            Kind::Cookie(_) | Kind::Path(_) | Kind::Query(_) | Kind::Subprotocol(_) => {
+                return Ok(None);
+            }
+        }))
     }
 
     pub(super) const fn of(kind: Kind) -> Self {
         Self(kind)
     }
 
-    pub(super) fn kind(&self) -> &Kind {
+    pub(super) const fn kind(&self) -> &Kind {
         &self.0
     }
 
-    /// The header that this place is in, if it is in one that holds nothing else.
+    /// Whether what a caller puts here can be taken out without a key in its stead.
+    pub(super) const fn can_be_taken_out(&self) -> bool {
+        !matches!(
+            self.0,
+            Kind::Cookie(_) | Kind::Path(_) | Kind::Subprotocol(_)
+        )
+    }
+
+    /// The header that this place is in, if there is nothing in it to be kept.
     pub(super) fn in_header(&self) -> Option<&HeaderName> {
         match &self.0 {
             Kind::Basic(_) | Kind::BasicUser | Kind::Bearer => Some(&AUTHORIZATION),
@@ -360,15 +386,6 @@ fn set_path(uri: &mut Uri, path: PathAndQuery) -> Result<(), TransformError> {
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(path);
     *uri = Uri::from_parts(parts)?;
-    Ok(())
-}
-
-fn check_name(name: &HeaderName) -> Result<(), ConfigError> {
-    if headers::is_framing(name) {
-        return Err(ConfigError::Place(
-            "a header that frames the message holds no key",
-        ));
-    }
     Ok(())
 }
 

@@ -8,6 +8,8 @@ use crate::{
 
 /// What a service lets through: methods, paths, headers, encoded slashes, and within which [`Limits`].
 ///
+/// A setter that is called again adds to what it said before, or narrows it; it never takes a refusal back.
+///
 /// # Example
 ///
 /// ```
@@ -17,21 +19,23 @@ use crate::{
 /// let policy = Policy::new()
 ///     .methods([Method::GET, Method::POST])
 ///     .paths(["/v1/messages".parse()?, "/v1/models/**".parse()?])
-///     .pass_request_headers([HeaderName::from_static("x-request-source")])?;
+///     .pass_request_headers([HeaderName::from_static("x-request-source")]);
 /// # Ok::<(), sallygate::ConfigError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub(crate) methods: Option<Vec<Method>>,
-    paths: Option<Vec<PathPattern>>,
+    /// A path must be in each of these lists.
+    paths: Vec<Vec<PathPattern>>,
     refused_paths: Vec<PathPattern>,
-    pub(crate) places: Vec<Place>,
+    pub(super) taken_out: Vec<Place>,
     pub(crate) pass_request: Vec<HeaderName>,
     pub(crate) pass_response: Vec<HeaderName>,
     pub(crate) encoded_slashes: bool,
     limits: Limits,
     pub(crate) redact_errors: bool,
-    pub(crate) challenge: HeaderValue,
+    /// `None`, if it cannot be sent.
+    pub(super) challenge: Option<HeaderValue>,
 }
 
 pub(crate) static DEFAULT: Policy = Policy::new();
@@ -42,34 +46,39 @@ impl Policy {
     pub const fn new() -> Self {
         Self {
             methods: None,
-            paths: None,
+            paths: Vec::new(),
             refused_paths: Vec::new(),
-            places: Vec::new(),
+            taken_out: Vec::new(),
             pass_request: Vec::new(),
             pass_response: Vec::new(),
             encoded_slashes: false,
             limits: Limits::new(),
             redact_errors: false,
-            challenge: HeaderValue::from_static("Bearer"),
+            challenge: Some(HeaderValue::from_static("Bearer")),
         }
     }
 
-    /// Answers 405 to any other method. Compared byte for byte: `get` is not `GET`, and `GET` does not include `HEAD`.
-    /// Defaults to all.
+    /// Responds with 405 to any other method. Compared byte for byte: `get` is not `GET`, and `GET` does not include `HEAD`.
+    /// Defaults to all. Called again, it narrows: only the methods of every list pass.
     #[must_use]
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
-        self.methods = Some(methods.into_iter().collect());
+        let mut methods: Vec<_> = methods.into_iter().collect();
+        if let Some(before) = &self.methods {
+            methods.retain(|method| before.contains(method));
+        }
+        self.methods = Some(methods);
         self
     }
 
-    /// Answers 403 to any other path below the service name ([`Context::path`](crate::Context::path)). Defaults to all.
+    /// Responds with 403 to any other path below the service name ([`Context::path`](crate::Context::path)). Defaults to
+    /// all. Called again, it narrows: only the paths that are in every list pass.
     #[must_use]
     pub fn paths(mut self, paths: impl IntoIterator<Item = PathPattern>) -> Self {
-        self.paths = Some(paths.into_iter().collect());
+        self.paths.push(paths.into_iter().collect());
         self
     }
 
-    /// Answers 403 to these paths, even if they are among the [`paths`](Self::paths): those that hand out or change keys,
+    /// Responds with 403 to these paths besides, even if they are among the [`paths`](Self::paths): those that hand out or change keys,
     /// for example. Unlike there, every spelling counts that a server may take for one of these: percent-encoded, in
     /// another case, with further slashes or `;parameters`.
     #[must_use]
@@ -79,8 +88,8 @@ impl Policy {
     }
 
     pub(crate) fn allows_path(&self, path: &str) -> bool {
-        let allowed = self.paths.as_ref();
-        allowed.is_none_or(|paths| paths.iter().any(|own| own.matches(path)))
+        let mut lists = self.paths.iter();
+        lists.all(|paths| paths.iter().any(|own| own.matches(path)))
             && !self.refused_paths.iter().any(|own| own.could_match(path))
     }
 
@@ -105,46 +114,47 @@ impl Policy {
         self
     }
 
-    /// Says where `transform` puts the credential, so that nothing the caller puts there, under whatever spelling of the
-    /// name, gets past. [`Api`](crate::Api) does this by itself.
+    /// Takes out what callers put into these places, although no key goes there: a header that chooses the account which
+    /// pays, a parameter that is read as a key. Under any spelling of the name, and a header of the requests to all services
+    /// of the proxy. Defaults to the places of the service's [injections](crate::ServiceConfig::injections).
     ///
-    /// Without it, a caller's own value reaches `transform`, and the upstream wherever `transform` does not replace it.
-    /// A header that one service injects to is taken out of the requests to all; only `Authorization` and the other
-    /// well-known ones pass where a service lets them.
+    /// Headers and query parameters are taken out; a service with another place here is refused when it is added to a
+    /// proxy.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use http::HeaderName;
+    /// use sallygate::{Place, Policy};
+    ///
+    /// let account = Place::header(HeaderName::from_static("x-account"));
+    /// let policy = Policy::new().take_out([account, Place::query("account")?]);
+    /// # Ok::<(), sallygate::ConfigError>(())
+    /// ```
     #[must_use]
-    pub fn injects(mut self, place: Place) -> Self {
-        self.places.push(place);
+    pub fn take_out(mut self, places: impl IntoIterator<Item = Place>) -> Self {
+        self.taken_out.extend(places);
         self
     }
 
-    /// Lets these request headers through, which are otherwise removed: `Cookie`, `Origin`, `Referer`, … One that shows
-    /// the token is removed all the same. Defaults to none.
+    /// Also lets these request headers through, which are otherwise removed: `Cookie`, `Origin`, `Referer`, … One that
+    /// shows the token is removed all the same. Defaults to none.
     ///
-    /// # Errors
-    ///
-    /// When one belongs to the connection and not to the message (RFC 9110 §7.6.1).
-    pub fn pass_request_headers(
-        mut self,
-        names: impl IntoIterator<Item = HeaderName>,
-    ) -> Result<Self, ConfigError> {
+    /// A service that lets through what belongs to the connection and not to the message (RFC 9110 §7.6.1) is refused when
+    /// it is added to a proxy.
+    #[must_use]
+    pub fn pass_request_headers(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.pass_request.extend(names);
-        headers::check_passable(&self.pass_request)?;
-        Ok(self)
+        self
     }
 
-    /// Lets these response headers through, which are otherwise removed: `Set-Cookie`, `Access-Control-*`, …
-    /// Defaults to none.
-    ///
-    /// # Errors
-    ///
-    /// As for request headers.
-    pub fn pass_response_headers(
-        mut self,
-        names: impl IntoIterator<Item = HeaderName>,
-    ) -> Result<Self, ConfigError> {
+    /// Also lets these response headers through, which are otherwise removed: `Set-Cookie`, `Access-Control-*`, …
+    /// Defaults to none. What belongs to the connection is refused as for
+    /// [request headers](Self::pass_request_headers).
+    #[must_use]
+    pub fn pass_response_headers(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.pass_response.extend(names);
-        headers::check_passable(&self.pass_response)?;
-        Ok(self)
+        self
     }
 
     /// Takes `%2f` and `%5c` in paths, and passes them byte for byte. Defaults to refusing them, because servers
@@ -172,23 +182,27 @@ impl Policy {
     ///
     /// A 401 carries the challenges of all services together, so that it does not tell which of them exist.
     ///
-    /// # Errors
-    ///
-    /// When the realm holds a quote, a backslash or anything unprintable.
-    pub fn basic_challenge(mut self, realm: &str) -> Result<Self, ConfigError> {
+    /// A realm that holds a quote, a backslash or anything unprintable is refused when the service is added to a proxy.
+    #[must_use]
+    pub fn basic_challenge(mut self, realm: &str) -> Self {
         let plain =
             |byte: u8| (byte.is_ascii_graphic() || byte == b' ') && !matches!(byte, b'"' | b'\\');
-        if !realm.bytes().all(plain) {
+        let challenge = format!("Basic realm=\"{realm}\", charset=\"UTF-8\"");
+        let challenge = HeaderValue::try_from(challenge).ok();
+        self.challenge = challenge.filter(|_| realm.bytes().all(plain));
+        self
+    }
+
+    /// What could not be said where it was set.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        headers::check_passable(&self.pass_request)?;
+        headers::check_passable(&self.pass_response)?;
+        if self.challenge.is_none() {
             return Err(ConfigError::Header(
                 "a realm holds a quote, a backslash or something unprintable",
             ));
         }
-        let challenge =
-            HeaderValue::try_from(format!("Basic realm=\"{realm}\", charset=\"UTF-8\""));
-        let challenge =
-            challenge.map_err(|_| ConfigError::Header("a realm is not a header value"))?;
-        self.challenge = challenge;
-        Ok(self)
+        Ok(())
     }
 }
 

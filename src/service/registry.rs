@@ -1,14 +1,15 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, atomic::AtomicUsize},
+    sync::Arc,
 };
 
 use http::{HeaderValue, request::Parts};
 
 use crate::{
     ConfigError, extract,
-    service::{Bounds, Limits, Place, Policy, ServiceConfig, ServiceName},
+    limit::Permits,
+    service::{Bounds, Injection, Limits, Place, Policy, ServiceConfig, ServiceName},
     upstream::headers,
 };
 
@@ -29,9 +30,9 @@ pub(crate) struct Entry {
     pub(crate) name: ServiceName,
     pub(crate) config: Arc<dyn ServiceConfig>,
     pub(crate) policy: Policy,
+    pub(crate) injections: Vec<Injection>,
     pub(crate) bounds: Bounds,
-    /// Requests under way.
-    pub(crate) count: Arc<AtomicUsize>,
+    pub(crate) permits: Arc<Permits>,
 }
 
 impl Entry {
@@ -40,6 +41,17 @@ impl Entry {
         self.config
             .validate(request)
             .filter(|token| !token.is_empty())
+    }
+
+    /// Where nothing of a caller's passes: where keys go, and what the policy names besides.
+    fn closed(&self) -> impl Iterator<Item = &Place> {
+        let injected = self.injections.iter().map(Injection::place);
+        injected.chain(&self.policy.taken_out)
+    }
+
+    /// Whether a parameter of a query stands where nothing of a caller's passes.
+    pub(crate) fn takes_out(&self, parameter: &str) -> bool {
+        self.closed().any(|place| place.is_parameter(parameter))
     }
 }
 
@@ -68,17 +80,24 @@ impl Registry {
             ));
         }
         let mut policy = config.policy().clone();
+        policy.check()?;
+        let injections = config.injections().to_vec();
+        if let Err(problem) = check(&policy, &injections) {
+            return Err(ConfigError::Service(name, problem));
+        }
         // Servers say in errors which URL was wrong.
-        policy.redact_errors |= policy.places.iter().any(Place::is_in_uri);
+        let mut places = injections.iter().map(Injection::place);
+        policy.redact_errors |= places.any(Place::is_in_uri);
         // Who is under way at the one before is under way at this one.
         let before = self.services.get(&name);
-        let count = before.map(|before| before.count.clone());
+        let permits = before.map(|before| before.permits.clone());
         let entry = Entry {
             name: name.clone(),
             config,
             bounds: Bounds::of_service(&self.limits, policy.own_limits()),
             policy,
-            count: count.unwrap_or_default(),
+            injections,
+            permits: permits.unwrap_or_default(),
         };
         self.services.insert(name, Arc::new(entry));
         self.index();
@@ -137,7 +156,9 @@ impl Registry {
     fn index(&mut self) {
         let policies = || self.services.values().map(|entry| &entry.policy);
         self.encoded_slashes = policies().any(|policy| policy.encoded_slashes);
-        let mut challenges: Vec<_> = policies().map(|policy| policy.challenge.clone()).collect();
+        let mut challenges: Vec<_> = policies()
+            .filter_map(|policy| policy.challenge.clone())
+            .collect();
         challenges.sort();
         challenges.dedup();
         // `Bearer` sorts behind `Basic`, and is what most clients look for first.
@@ -146,10 +167,25 @@ impl Registry {
         self.injected = self
             .services
             .values()
-            .flat_map(|entry| &entry.policy.places)
+            .flat_map(|entry| entry.closed())
             .filter_map(|place| place.in_header())
             .map(|name| headers::plain_name(name).into_owned())
             .filter(|name| !headers::is_credential(name))
             .collect();
     }
+}
+
+/// Places may be made of any name; what is done with them here may not.
+fn check(policy: &Policy, injections: &[Injection]) -> Result<(), &'static str> {
+    let framing = |injection: &Injection| {
+        let header = injection.place().in_header();
+        header.is_some_and(headers::is_framing)
+    };
+    if injections.iter().any(framing) {
+        return Err("a key goes into a header that frames the message");
+    }
+    if !policy.taken_out.iter().all(Place::can_be_taken_out) {
+        return Err("its policy takes out what is no header and no query parameter");
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use crate::{
     Credential, Policy,
-    proxy::Rejection,
+    rejection::Rejection,
     service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, place::Kind},
 };
 
@@ -55,7 +55,7 @@ impl Api {
         let policy = Policy::known([Method::GET, Method::POST], &["/*"], &REFUSED);
         let target = Target::known("slack.com", "/api");
         Self::known(target, Place::bearer(), key, error, setup)
-            .with_policy(policy.injects(parameter.clone()))
+            .replace_policy(policy.take_out([parameter.clone()]).redact_errors())
             .accept(parameter)
     }
 }

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use crate::{
     Credential, Policy,
-    proxy::Rejection,
+    rejection::Rejection,
     service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target},
 };
 
@@ -52,7 +52,7 @@ impl Api {
         );
         let target = Target::known("api.stripe.com", "/");
         Self::known(target, Place::bearer(), key, error, setup)
-            .with_policy(policy)
+            .replace_policy(policy)
             .accept(Place::basic_user())
     }
 }

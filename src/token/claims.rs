@@ -5,7 +5,7 @@ use std::{
 
 use http::Extensions;
 
-use crate::{ConfigError, token::unix_seconds};
+use crate::{ConfigError, clock::unix_seconds};
 
 /// The verified content of a token: who calls, and until when.
 ///

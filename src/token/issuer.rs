@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 
 use crate::{
     ConfigError,
-    token::{Claims, Clock, jws, jwt::check_secret, unix_seconds},
+    clock::{Clock, unix_seconds},
+    token::{Claims, jws, jwt::check_secret},
 };
 
 /// Issues tokens to sandboxes: JWTs signed with a shared secret (HMAC-SHA256).

@@ -10,7 +10,8 @@ use serde::{Deserialize, de::DeserializeOwned, de::IgnoredAny};
 
 use crate::{
     ConfigError,
-    token::{Claims, TokenError, Verifier, cache::Cache, jws, unix_seconds},
+    clock::unix_seconds,
+    token::{Claims, TokenError, Verifier, cache::Cache, jws},
 };
 
 /// Verifies JWTs signed with a shared secret (HMAC-SHA256), as an [`Issuer`](crate::Issuer) makes them.

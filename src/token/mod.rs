@@ -39,10 +39,8 @@
 //!
 //! [RFC 7519]: https://www.rfc-editor.org/rfc/rfc7519
 
-mod bells;
 mod cache;
 mod claims;
-mod clock;
 pub mod extract;
 mod issuer;
 mod jws;
@@ -52,7 +50,6 @@ mod verifier;
 
 pub use self::{
     claims::Claims,
-    clock::Clock,
     issuer::{Draft, Issuer},
     jwt::JwtVerifier,
     revocation::Revocations,
@@ -60,7 +57,6 @@ pub use self::{
 };
 
 pub(crate) use self::{
-    bells::{BellOf, Bells, wait_until},
-    clock::unix_seconds,
+    revocation::OnRevocation,
     verifier::{Verified, verify},
 };

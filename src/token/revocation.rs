@@ -8,10 +8,10 @@ use std::{
 
 use crate::{
     ConfigError,
+    clock::{Clock, unix_seconds},
     token::{
-        Bells, Claims, Clock, TokenError,
+        Claims, TokenError,
         claims::{SANDBOX_ID, SESSION_ID, TOKEN_ID, check_id},
-        unix_seconds,
     },
 };
 
@@ -43,8 +43,14 @@ pub struct Revocations {
 struct Shared {
     list: RwLock<List>,
     hashers: [RandomState; 2],
-    /// Those of each proxy that this is for.
-    bells: Mutex<Vec<Weak<Bells>>>,
+    /// One for each proxy that this is for.
+    listeners: Mutex<Vec<Weak<dyn OnRevocation>>>,
+}
+
+/// Hears of revocations, and looks at what is under way.
+pub(crate) trait OnRevocation: Send + Sync {
+    /// Something was revoked of this sandbox, or of any.
+    fn revoked(&self, sandbox_id: Option<&str>);
 }
 
 struct List {
@@ -84,7 +90,7 @@ impl Revocations {
                     revoked: HashMap::new(),
                 }),
                 hashers: [RandomState::new(), RandomState::new()],
-                bells: Mutex::default(),
+                listeners: Mutex::default(),
             }),
         }
     }
@@ -138,9 +144,9 @@ impl Revocations {
         self.add(self.fingerprint(&subject))?;
         match subject {
             Subject::Sandbox(sandbox) | Subject::Session(sandbox, _) => {
-                self.tell(|bells| bells.ring(bells.of(sandbox)));
+                self.notify(Some(sandbox));
             }
-            Subject::Token(_) => self.tell(Bells::ring_all),
+            Subject::Token(_) => self.notify(None),
         }
         Ok(())
     }
@@ -207,22 +213,23 @@ impl Revocations {
         Fingerprint(one.hash_one(subject), other.hash_one(subject))
     }
 
-    /// Tells what is under way there, too.
-    pub(crate) fn connect(&self, bells: &Arc<Bells>) {
-        let mut all = self.bells();
+    /// Tells this one from now on, too.
+    pub(crate) fn tell(&self, listener: &Arc<impl OnRevocation + 'static>) {
+        let mut all = self.listeners();
         all.retain(|other| other.strong_count() > 0);
-        all.push(Arc::downgrade(bells));
+        let listener: Arc<dyn OnRevocation> = listener.clone();
+        all.push(Arc::downgrade(&listener));
     }
 
-    fn tell(&self, ring: impl Fn(&Bells)) {
-        for bells in self.bells().iter().filter_map(Weak::upgrade) {
-            ring(&bells);
+    fn notify(&self, sandbox_id: Option<&str>) {
+        for listener in self.listeners().iter().filter_map(Weak::upgrade) {
+            listener.revoked(sandbox_id);
         }
     }
 
-    fn bells(&self) -> MutexGuard<'_, Vec<Weak<Bells>>> {
-        let bells = self.shared.bells.lock();
-        bells.unwrap_or_else(PoisonError::into_inner)
+    fn listeners(&self) -> MutexGuard<'_, Vec<Weak<dyn OnRevocation>>> {
+        let listeners = self.shared.listeners.lock();
+        listeners.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -21,7 +21,7 @@ use tower::{BoxError, Service};
 
 use crate::{
     Body, ConfigError,
-    body::Watch,
+    body::UploadProgress,
     service::Bounds,
     upstream::{
         connector::{self, Connector, Versions, YEAR},
@@ -281,7 +281,7 @@ impl Service<Request<Body>> for Client {
             });
         let place = self.inner.pools(versions).enter();
         ResponseFuture {
-            watch: request.body().watch(),
+            upload: request.body().progress(),
             response: place.pool().request(request),
             place: Some(place),
             timer: tokio::time::sleep(timeout),
@@ -300,7 +300,7 @@ pin_project! {
         timer: Sleep,
         timeout: Duration,
         connect_timeout: Option<Duration>,
-        watch: Option<Arc<Watch>>,
+        upload: Option<Arc<UploadProgress>>,
         place: Option<Place>,
     }
 }
@@ -325,7 +325,11 @@ impl Future for ResponseFuture {
         }
         loop {
             ready!(this.timer.as_mut().poll(cx));
-            if !this.watch.as_ref().is_some_and(|watch| watch.take_moved()) {
+            if !this
+                .upload
+                .as_ref()
+                .is_some_and(|upload| upload.take_moved())
+            {
                 return Poll::Ready(Err(TimedOut.into()));
             }
             this.timer.as_mut().reset(Instant::now() + *this.timeout);

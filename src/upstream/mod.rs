@@ -33,7 +33,7 @@
 //! `Content-Security-Policy: sandbox` for HTML, SVG and other XML.
 //!
 //! A service may let headers through by name, except those of the connection: [`Policy`](crate::Policy). What a browser is
-//! told of [CORS](crate::proxy::Cors) is the proxy's own.
+//! told of [CORS](crate::door::Cors) is the proxy's own.
 //!
 //! # Connections
 //!

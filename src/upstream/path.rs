@@ -25,8 +25,8 @@ pub enum PathProblem {
     /// A control character, raw or encoded, or a raw byte outside ASCII.
     #[error("not printable ASCII")]
     Unprintable,
-    /// Not `{mount}/{service}…`, or a request target that is no path at all.
-    #[error("not below the mount (behind a router that strips it, use into_nested_service)")]
+    /// No service name behind the mount, or a request target that is no path at all.
+    #[error("no service name behind the mount")]
     Unroutable,
     /// Bytes that no UTF-8 text has, overlong forms among them.
     #[error("impossible UTF-8")]

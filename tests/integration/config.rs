@@ -2,7 +2,8 @@ use std::fmt::{Debug, Display};
 
 use http::HeaderName;
 use sallygate::{
-    Api, Client, ConfigError, Credential, Issuer, JwtVerifier, Policy, ProxyLayer, Target,
+    Api, Client, ConfigError, Credential, Injection, Issuer, JwtVerifier, Policy, ProxyLayer,
+    Target,
     service::{PathPattern, Place, ServiceName},
     token::Claims,
 };
@@ -213,8 +214,11 @@ async fn mounts_names_and_doubles() {
 async fn places_headers_patterns_and_realms() {
     let stack = Stack::new().await;
     let oracle = &stack.oracle;
-    let at = |place| Api::at(stack.target(), place, stack.key.clone());
-    let framing = "place: a header that frames the message holds no key";
+    let at = |place| Api::new(stack.target(), Injection::new(place, stack.key.clone()));
+    let prefixed = |name| Place::prefixed(name, "Token ").unwrap();
+    let fine = at(Place::header(HeaderName::from_static("x-api-key")));
+    assert!(stack.empty_layer().service("svc", fine).is_ok());
+    let framing = "service svc: a key goes into a header that frames the message";
     for name in [
         "host",
         "content-length",
@@ -225,14 +229,18 @@ async fn places_headers_patterns_and_realms() {
         "trailer",
     ] {
         let name = HeaderName::from_static(name);
-        assert_refused(oracle, Place::header(name.clone()), framing);
+        for place in [Place::header(name.clone()), prefixed(name.clone())] {
+            let added = stack.empty_layer().service("svc", at(place));
+            assert_refused(oracle, added, framing);
+        }
         let passed = "header: belongs to the connection and cannot be let through";
-        assert_refused(
-            oracle,
+        for policy in [
             Policy::new().pass_request_headers([name.clone()]),
-            passed,
-        );
-        assert_refused(oracle, Policy::new().pass_response_headers([name]), passed);
+            Policy::new().pass_response_headers([name]),
+        ] {
+            let service = stack.svc().replace_policy(policy);
+            assert_refused(oracle, stack.empty_layer().service("svc", service), passed);
+        }
     }
     assert_refused(
         oracle,
@@ -246,9 +254,16 @@ async fn places_headers_patterns_and_realms() {
 
     let realm = "header: a realm holds a quote, a backslash or something unprintable";
     for bad in ["a\"b", "a\\b", "a\nb", "\u{e9}"] {
-        assert_refused(oracle, Policy::new().basic_challenge(bad), realm);
+        let service = stack.svc().policy(|policy| policy.basic_challenge(bad));
+        assert_refused(oracle, stack.empty_layer().service("svc", service), realm);
     }
-    assert!(Policy::new().basic_challenge("a realm").is_ok());
+    let service = stack.svc().policy(|policy| {
+        let passed = [HeaderName::from_static("x-kept")];
+        policy
+            .basic_challenge("a realm")
+            .pass_request_headers(passed)
+    });
+    assert!(stack.empty_layer().service("svc", service).is_ok());
     assert!("/a/*/**".parse::<PathPattern>().is_ok());
     assert_refused(
         oracle,

@@ -8,11 +8,9 @@
     reason = "these are tests"
 )]
 
-mod clients;
 mod config;
 mod credentials;
 mod embedding;
-mod gateway;
 mod headers;
 mod oracle;
 mod paths;

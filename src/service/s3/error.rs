@@ -2,7 +2,7 @@ use http::StatusCode;
 
 use super::refusal::Refusal;
 use crate::{
-    proxy::{Reason, Rejection},
+    rejection::{Reason, Rejection},
     service::ErrorBody,
 };
 

@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use aws_credential_types::Credentials;
 
-use crate::{Context, Credential, TransformError, credential::Material};
+use crate::{Context, Injection, TransformError, credential::Material};
 
 /// A pair of keys as one text: `ACCESS_KEY_ID:SECRET_ACCESS_KEY[:SESSION_TOKEN]`.
-pub(super) fn pair(key: &Credential, ctx: &Context) -> Result<Credentials, TransformError> {
+pub(super) fn pair(key: &Injection, ctx: &Context) -> Result<Credentials, TransformError> {
     let material: Arc<Material> = key.material(ctx)?;
     let mut parts = material.text().splitn(3, ':');
     match (parts.next(), parts.next(), parts.next()) {

@@ -28,9 +28,9 @@ use self::{
     sign::Signing,
 };
 use crate::{
-    Body, ConfigError, Context, Credential, Outcome, Place, Policy, ServiceConfig, Target,
-    TransformError,
-    proxy::Rejection,
+    Body, ConfigError, Context, Credential, Injection, Outcome, Place, Policy, ServiceConfig,
+    Target, TransformError,
+    rejection::Rejection,
     service::{
         ErrorBody, SandboxSetup, SetupScope, concat,
         host_name::{self, HostName},
@@ -78,7 +78,7 @@ pub struct S3 {
     /// The endpoint; behind it, those of the buckets where these have hosts of their own.
     targets: Vec<Target>,
     region: String,
-    key: Credential,
+    key: Injection,
     reach: Reach,
     domain: Option<HostName>,
     policy: Policy,
@@ -113,15 +113,15 @@ impl S3 {
                 Method::POST,
                 Method::DELETE,
             ])
-            .injects(Place::bearer())
-            .injects(Place::query(token::CREDENTIAL)?)
+            .take_out([Place::query(token::CREDENTIAL)?])
             .allow_encoded_slashes()
             // An access key id that is refused is named.
             .redact_errors();
         Ok(Self {
             targets: vec![target],
             region,
-            key,
+            // The signature goes there.
+            key: Injection::bearer(key),
             reach: Reach::default(),
             domain: None,
             policy,
@@ -309,7 +309,7 @@ impl ServiceConfig for S3 {
         &self.targets
     }
 
-    fn credentials(&self) -> &[Credential] {
+    fn injections(&self) -> &[Injection] {
         slice::from_ref(&self.key)
     }
 

@@ -1,13 +1,17 @@
 //! Which headers pass. The tables are in the docs of `upstream`.
+//!
+//! A door takes the rules that it needs: the proxy door [`split_request`] and [`clean_response`], which keep both sides
+//! from each other; one that passes messages through as they are [`remove_hop_by_hop`] alone.
 
 mod request;
 mod response;
+mod via;
 
 use std::{borrow::Cow, collections::HashSet};
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, VIA},
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER},
 };
 use memchr::memmem;
 use percent_encoding::percent_decode;
@@ -17,6 +21,7 @@ use crate::ConfigError;
 pub(crate) use self::{
     request::{clean_request_trailers, seal_request, split_request},
     response::{clean_response, clean_trailers, is_broken_response},
+    via::Via,
 };
 
 /// RFC 9110 §7.6.1 and its history, what frames a message, and what HTTP itself writes anew.
@@ -115,22 +120,26 @@ fn remove_all(headers: &mut HeaderMap, goes: impl Fn(&HeaderName) -> bool) {
     }
 }
 
-/// Which of our two names to sign with: the protocol the message came in by (RFC 9110 §7.6.3).
-pub(crate) fn sign(headers: &mut HeaderMap, version: Version, via: &[HeaderValue; 2]) {
-    let [http1, http2] = via;
-    headers.insert(
-        VIA,
-        if version == Version::HTTP_2 {
-            http2
-        } else {
-            http1
-        }
-        .clone(),
-    );
+/// Size of a header section as HTTP/2 counts it: name, value and 32 more a field (RFC 9113 §6.5.2).
+pub(crate) fn size(headers: &HeaderMap) -> usize {
+    let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 32;
+    headers.iter().map(field).sum()
+}
+
+/// Takes out what belongs to the connection that the message came over (RFC 9110 §7.6.1), what its `Connection` header
+/// names, and `also`. `Content-Length` stays even if it is named there: it says how the body is to be read.
+pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap, also: impl Fn(&HeaderName) -> bool) {
+    let named = connection_options(headers);
+    remove_all(headers, |name| {
+        is_hop_by_hop(name.as_str())
+            || is_proxy_authentication(name.as_str())
+            || (named.contains(name) && !is_framing(name))
+            || also(name)
+    });
 }
 
 /// Whether the token stands in a text, as it is or percent-encoded.
-pub(crate) fn shows(text: &[u8], token: &str) -> bool {
+pub(crate) fn contains(text: &[u8], token: &str) -> bool {
     // Decoding only shortens: a text that is too short hides nothing.
     text.len() >= token.len()
         && (memmem::find(text, token.as_bytes()).is_some()

@@ -7,8 +7,8 @@ use http::{
 };
 
 use super::{
-    connection_options, is_credential, is_framing, is_hop_by_hop, lists, plain_name, remove_all,
-    shows,
+    connection_options, contains, is_credential, is_framing, is_hop_by_hop, lists, plain_name,
+    remove_all,
 };
 use crate::service::{DEFAULT, Policy};
 
@@ -110,7 +110,7 @@ pub(crate) fn split_request(
         }
         let Some((fate, name)) = &last else { continue };
         match fate {
-            Fate::Pass if !shows_anyhow(&value, token) => {
+            Fate::Pass if !contains_anyhow(&value, token) => {
                 passed.append(name.clone(), value);
             }
             Fate::Pass | Fate::Take => {
@@ -148,16 +148,16 @@ fn fate(
     }
 }
 
-/// As [`shows`], and behind the base64 of Basic.
-fn shows_anyhow(value: &HeaderValue, token: &str) -> bool {
+/// As [`contains`], and behind the base64 of Basic.
+fn contains_anyhow(value: &HeaderValue, token: &str) -> bool {
     let basic = || {
         let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
         let encoded = scheme
             .eq_ignore_ascii_case("basic")
             .then(|| encoded.trim())?;
-        Some(shows(&STANDARD.decode(encoded).ok()?, token))
+        Some(contains(&STANDARD.decode(encoded).ok()?, token))
     };
-    shows(value.as_bytes(), token) || basic().unwrap_or(false)
+    contains(value.as_bytes(), token) || basic().unwrap_or(false)
 }
 
 /// The caller's trailers are held to the same rules as its headers.
@@ -168,7 +168,7 @@ pub(crate) fn clean_request_trailers(
 ) {
     let showing: Vec<_> = trailers
         .iter()
-        .filter(|(_, value)| shows(value.as_bytes(), token))
+        .filter(|(_, value)| contains(value.as_bytes(), token))
         .map(|(name, _)| name.clone())
         .collect();
     let unnamed = HashSet::new();

@@ -1,15 +1,12 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-        TRANSFER_ENCODING, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+        CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, TRANSFER_ENCODING,
+        VIA, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
     },
 };
 
-use super::{
-    connection_options, is_credential, is_framing, is_hop_by_hop, is_proxy_authentication,
-    remove_all,
-};
+use super::{is_credential, is_framing, is_proxy_authentication, remove_all, remove_hop_by_hop};
 use crate::service::{Policy, Used};
 
 /// Headers by which an upstream would act on the host application or on the proxy's origin.
@@ -45,7 +42,7 @@ fn is_for_the_host(name: &str) -> bool {
         || name.ends_with("cdn-cache-control")
 }
 
-/// The framing of an answer that could be read in two ways (RFC 9112 §6.3), or that was not asked for.
+/// The framing of an response that could be read in two ways (RFC 9112 §6.3), or that was not asked for.
 pub(crate) fn is_broken_response(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
@@ -58,7 +55,7 @@ pub(crate) fn is_broken_response(headers: &HeaderMap) -> bool {
     }
 }
 
-/// What happens to the headers of an answer, but for those that lead elsewhere.
+/// What happens to the headers of an response, but for those that lead elsewhere.
 pub(crate) fn clean_response(headers: &mut HeaderMap, policy: &Policy, used: &Used) {
     remove_from_response(headers, policy);
     if headers.contains_key(WWW_AUTHENTICATE) {
@@ -75,17 +72,9 @@ pub(crate) fn clean_response(headers: &mut HeaderMap, policy: &Policy, used: &Us
 }
 
 fn remove_from_response(headers: &mut HeaderMap, policy: &Policy) {
-    let named = connection_options(headers);
-    headers.remove(CONNECTION);
-    let goes = |name: &HeaderName| {
-        let text = name.as_str();
-        is_hop_by_hop(text)
-            || is_proxy_authentication(text)
-            || text == "via"
-            || (named.contains(name) && !is_framing(name))
-            || (is_for_the_host(text) && !policy.pass_response.contains(name))
-    };
-    remove_all(headers, goes);
+    remove_hop_by_hop(headers, |name| {
+        *name == VIA || (is_for_the_host(name.as_str()) && !policy.pass_response.contains(name))
+    });
 }
 
 /// Framing, credential and cookie fields have no business in a trailer section (RFC 9110 §6.5.1).
@@ -139,7 +128,7 @@ fn retain_values(headers: &mut HeaderMap, name: HeaderName, keep: impl Fn(&Heade
     }
 }
 
-/// A cache in front of the proxy must not give one caller's answer to another.
+/// A cache in front of the proxy must not give one caller's response to another.
 fn keep_private(headers: &mut HeaderMap) {
     let private = match headers.get(CACHE_CONTROL) {
         None => HeaderValue::from_static("private"),

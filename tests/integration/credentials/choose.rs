@@ -6,7 +6,7 @@ use std::{
     },
 };
 
-use sallygate::Credential;
+use sallygate::{Credential, credential::SourceError};
 use sallygate_test_support::{Answer, Front, assert_refused};
 use serde::{Deserialize, Serialize};
 
@@ -58,8 +58,12 @@ async fn each_tenant_gets_its_own_key_by_a_reference_in_its_claims() {
         let asked = asked.clone();
         move |ctx| {
             asked.fetch_add(1, Ordering::SeqCst);
-            let reference: &Reference = ctx.claims().get()?;
-            tenants.get(&*reference.credential).cloned()
+            let reference: &Reference = ctx.claims().get().ok_or(SourceError::Missing)?;
+            let tenant = tenants.get(&*reference.credential).cloned();
+            tenant.ok_or(match &*reference.credential {
+                "forbidden" => SourceError::Forbidden,
+                _ => SourceError::Missing,
+            })
         }
     });
     grants.stack.oracle.saw_debug(&credential);
@@ -73,6 +77,8 @@ async fn each_tenant_gets_its_own_key_by_a_reference_in_its_claims() {
     let passed = grants.received().len();
     refused(&get(&grants, &front, "box", "nobody").await);
     refused(&get(&grants, &front, "one", "").await);
+    let answer = get(&grants, &front, "one", "forbidden").await;
+    assert_refused(&answer, 403, "PROXY_FORBIDDEN");
     assert_eq!(grants.received().len(), passed);
 
     let many = (0..200).map(|index| {
@@ -97,7 +103,10 @@ async fn each_tenant_gets_its_own_key_by_a_reference_in_its_claims() {
 async fn the_key_at_the_upstream_is_the_callers_own_also_after_it_was_refused() {
     let grants = Grants::new().await;
     let tenants = tenants(&grants).await;
-    let credential = Credential::choose(move |ctx| tenants.get(ctx.claims().sandbox_id()).cloned());
+    let credential = Credential::choose(move |ctx| {
+        let tenant = tenants.get(ctx.claims().sandbox_id()).cloned();
+        tenant.ok_or(SourceError::Missing)
+    });
     let front = front(&grants, &credential).await;
     grants.ledger.revoke();
     let bodies = async |sandbox| {
@@ -126,12 +135,12 @@ async fn a_chooser_that_panics_costs_one_request_and_one_that_leads_on_is_none()
     let one = tenants["one"].clone();
     let again = Credential::choose({
         let one = one.clone();
-        move |_| Some(one.clone())
+        move |_| Ok(one.clone())
     });
     let credential = Credential::choose(move |ctx| match ctx.claims().sandbox_id() {
         "panic" => panic!("in the embedder's code"),
-        "again" => Some(again.clone()),
-        _ => Some(one.clone()),
+        "again" => Ok(again.clone()),
+        _ => Ok(one.clone()),
     });
     let front = front(&grants, &credential).await;
     let answer = get(&grants, &front, "panic", "-").await;
@@ -146,7 +155,10 @@ async fn a_chooser_that_panics_costs_one_request_and_one_that_leads_on_is_none()
 async fn a_tenant_whose_source_fails_does_not_harm_another() {
     let grants = Grants::new().await;
     let tenants = tenants(&grants).await;
-    let credential = Credential::choose(move |ctx| tenants.get(ctx.claims().sandbox_id()).cloned());
+    let credential = Credential::choose(move |ctx| {
+        let tenant = tenants.get(ctx.claims().sandbox_id()).cloned();
+        tenant.ok_or(SourceError::Missing)
+    });
     let front = front(&grants, &credential).await;
     grants.ledger.live(60);
     grants.stack.clock.advance(3600);

@@ -6,7 +6,7 @@ use sallygate::{
     credential::{
         Assertion, GitHubApp, GoogleServiceAccount, OAuth2, SigningKey, Source, SourceError,
     },
-    proxy::{Reason, Rejection},
+    door::{Reason, Rejection},
 };
 use sallygate_test_support::{Answer, PATIENCE, Reply, Stack, assert_refused, within};
 use serde_json::json;

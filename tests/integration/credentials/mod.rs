@@ -16,3 +16,4 @@ mod redacted;
 mod refused;
 mod signing_keys;
 mod source;
+mod tenants;

@@ -153,10 +153,9 @@ async fn a_key_in_a_query_over_http2_is_in_no_log_and_in_no_answer() {
 async fn setting_a_key_in_the_query_replaces_what_the_caller_put_there() {
     let stack = Stack::new().await;
     let key = stack.key.clone();
-    let config = Api::from_fn(stack.target(), move |mut request, ctx| {
-        key.put(ctx, &mut request, &Place::query("key")?)?;
-        Ok(request.into())
-    });
+    let place = Place::query("key").unwrap();
+    let config = Api::from_fn(stack.target(), |request, _| Ok(request.into()))
+        .inject(sallygate::Injection::new(place, key));
     stack
         .upstream
         .accept(Slot::Query("key").show(&stack.secret_key));
@@ -183,7 +182,7 @@ async fn a_key_with_a_scheme_of_its_own_takes_a_bearer_token() {
     stack
         .upstream
         .accept(format!("\r\nauthorization: Token {key}\r\n"));
-    let config = Api::header(stack.target(), AUTHORIZATION, credential).unwrap();
+    let config = Api::header(stack.target(), AUTHORIZATION, credential);
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::stream;
-use sallygate::{Api, Body, Credential, Policy, Target, TransformError};
+use sallygate::{Api, Body, Credential, Injection, Target, TransformError};
 use sallygate_test_support::{Reply, Slot, Stack, Upstream, assert_refused};
 
 #[tokio::test]
@@ -14,9 +14,9 @@ async fn the_context_tells_where_and_when_the_caller_called() {
         assert_eq!(ctx.now(), now);
         let host = ctx.host().ok_or(TransformError::forbidden())?.to_owned();
         request.headers_mut().insert("x-called-at", host.parse()?);
-        key.put(ctx, &mut request, &sallygate::Place::bearer())?;
         Ok(request.into())
-    });
+    })
+    .inject(Injection::bearer(key));
     let front = stack
         .serve(stack.layer_with("svc", service).into_service())
         .await;
@@ -42,7 +42,8 @@ async fn paths_may_lead_to_another_target_with_the_key_in_another_place() {
     let slot = Slot::Query("key").show(&stack.secret_key);
     stack.other.accept(slot);
     let paths = ["/upload/**".parse().unwrap()];
-    let service = stack.svc().route(paths, uploads, place, stack.key.clone());
+    let injection = Injection::new(place, stack.key.clone());
+    let service = stack.svc().route(paths, uploads, injection);
     let front = stack
         .serve(stack.layer_with("svc", service).into_service())
         .await;
@@ -64,15 +65,15 @@ async fn a_body_that_ends_with_an_error_of_the_service_ends_the_request_with_its
     let stack = Stack::new().await;
     let key = stack.key.clone();
     let service = Api::from_fn(stack.target(), move |request, ctx| {
-        let (mut parts, _) = request.into_parts();
-        parts.headers.insert("authorization", key.bearer(ctx)?);
+        let (parts, _) = request.into_parts();
         let first = Ok::<_, TransformError>(Bytes::from_static(b"first"));
         let body = match ctx.path() {
             "/good" => Body::from_stream(stream::iter([first])),
             _ => Body::from_stream(stream::iter([first, Err(TransformError::forbidden())])),
         };
         Ok(http::Request::from_parts(parts, body).into())
-    });
+    })
+    .inject(Injection::bearer(key));
     let front = stack
         .serve(stack.layer_with("svc", service).into_service())
         .await;
@@ -106,7 +107,7 @@ async fn errors_that_name_the_key_are_redacted_where_the_policy_says_so() {
     upstream.accept(Slot::Bearer.show(&pair));
     let target = Target::dangerous_plaintext(&format!("http://{}", upstream.addr)).unwrap();
     let redacted = Api::bearer(target, Credential::new(&pair).unwrap())
-        .with_policy(Policy::new().redact_errors());
+        .policy(|policy| policy.redact_errors());
     let layer = stack.layer_with("svc", redacted);
     let front = stack.serve(layer.into_service()).await;
     let token = stack.token();

@@ -4,7 +4,7 @@ use std::sync::{
 };
 
 use http::Request;
-use sallygate::{Api, Body, ConfigError, Policy};
+use sallygate::{Api, Body, ConfigError};
 use sallygate_test_support::{Answer, Reply, Slot, Stack};
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn services_come_change_and_go_while_it_runs() {
     assert_eq!(status().await, 200);
     let closed = stack
         .svc()
-        .with_policy(Policy::new().paths(["/b".parse().unwrap()]));
+        .policy(|policy| policy.paths(["/b".parse().unwrap()]));
     handle.set_service("svc", closed).unwrap();
     assert_eq!(status().await, 403);
     assert_eq!(front.get("/proxy/svc/b", &token).send().await.status, 200);
@@ -186,7 +186,7 @@ async fn a_new_service_of_another_place_guards_that_place_at_once() {
     handle
         .set_service(
             "new",
-            Api::header(stack.target(), header, stack.key.clone()).unwrap(),
+            Api::header(stack.target(), header, stack.key.clone()),
         )
         .unwrap();
     assert!(!ask().await);

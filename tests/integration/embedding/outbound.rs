@@ -6,7 +6,7 @@ use std::{
 use http::{Request, Response};
 use sallygate::{
     Body, Client,
-    proxy::{Reason, Rejection},
+    door::{Reason, Rejection},
     upstream::UpstreamError,
 };
 use sallygate_test_support::{Reply, Stack, assert_refused};

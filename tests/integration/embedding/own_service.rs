@@ -1,17 +1,15 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, slice};
 
 use http::{HeaderName, Request, Response, request::Parts};
 use sallygate::{
-    Body, Context, Credential, Outcome, Policy, ServiceConfig, Target, TransformError, async_trait,
-    extract, service::Place,
+    Body, Context, Injection, Outcome, ServiceConfig, Target, TransformError, async_trait, extract,
 };
 use sallygate_test_support::{Slot, Stack, assert_refused};
 
 /// An API at two origins, whose requests are signed over their body.
 struct Signed {
     targets: [Target; 2],
-    key: Credential,
-    policy: Policy,
+    key: Injection,
 }
 
 #[async_trait]
@@ -56,16 +54,17 @@ impl ServiceConfig for Signed {
             .sum::<u32>()
             .to_string();
         parts.headers.insert("x-sum", length.parse()?);
-        parts.headers.insert("x-api-key", self.key.header(ctx)?);
         if parts.uri.path() == "/v1/second" {
             let authority = parts.headers.remove("x-second").unwrap();
             parts.uri = format!("http://{}/second", authority.to_str()?).parse()?;
         }
-        Ok(Request::from_parts(parts, Body::from(body)).into())
+        let mut request = Request::from_parts(parts, Body::from(body));
+        self.key.put(&mut request, ctx)?;
+        Ok(request.into())
     }
 
-    fn policy(&self) -> &Policy {
-        &self.policy
+    fn injections(&self) -> &[Injection] {
+        slice::from_ref(&self.key)
     }
 }
 
@@ -81,8 +80,7 @@ async fn a_service_written_by_hand_reads_signs_answers_and_chooses_its_target() 
             stack.target(),
             Target::dangerous_plaintext(&format!("http://{second}")).unwrap(),
         ],
-        key: stack.key.clone(),
-        policy: Policy::new().injects(Place::header(HeaderName::from_static("x-api-key")).unwrap()),
+        key: Injection::header(HeaderName::from_static("x-api-key"), stack.key.clone()),
     };
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())

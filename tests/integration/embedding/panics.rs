@@ -15,7 +15,7 @@ use futures_util::{StreamExt, stream};
 use http::{Request, Response, request::Parts};
 use http_body_util::BodyExt;
 use sallygate::{
-    Api, Body, Context, Credential, Limits, Outcome, Policy, ServiceConfig, Target, TransformError,
+    Api, Body, Context, Injection, Limits, Outcome, Policy, ServiceConfig, Target, TransformError,
     async_trait,
 };
 use sallygate_test_support::{PATIENCE, Stack, within};
@@ -44,6 +44,10 @@ impl ServiceConfig for Breakable {
         ctx: &Context,
     ) -> Result<Outcome, TransformError> {
         self.service.transform(request, ctx).await
+    }
+
+    fn injections(&self) -> &[Injection] {
+        self.service.injections()
     }
 
     fn policy(&self) -> &Policy {
@@ -90,11 +94,11 @@ impl ServiceConfig for Panics {
     }
 
     fn policy(&self) -> &Policy {
-        self.0.policy()
+        ServiceConfig::policy(&self.0)
     }
 
-    fn credentials(&self) -> &[Credential] {
-        self.0.credentials()
+    fn injections(&self) -> &[Injection] {
+        self.0.injections()
     }
 
     async fn transform(
@@ -131,7 +135,7 @@ async fn a_panic_costs_one_request_and_nothing_of_it_is_left() {
         let stack = Stack::new().await;
         let service = stack
             .svc()
-            .with_policy(Policy::new().limits(Limits::new().concurrent(NonZeroUsize::MIN)));
+            .policy(|policy| policy.limits(Limits::new().concurrent(NonZeroUsize::MIN)));
         let layer = stack.layer_with("svc", Panics(service));
         let handle = layer.handle();
         let front = stack.serve(layer.into_service()).await;

@@ -1,6 +1,6 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderName;
-use sallygate::{Api, Policy, service::Place};
+use sallygate::{Api, service::Place};
 use sallygate_test_support::{Recorded, Slot, Stack, assert_refused};
 
 /// What is left of the caller's fields, without what the proxy and its client write themselves.
@@ -211,7 +211,7 @@ async fn a_service_may_let_headers_through_but_never_a_token_in_them() {
     .map(HeaderName::from_static);
     let config = stack
         .svc()
-        .with_policy(Policy::new().pass_request_headers(names).unwrap());
+        .policy(|policy| policy.pass_request_headers(names));
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;
@@ -285,13 +285,13 @@ async fn every_place_of_a_key_takes_the_token_and_gives_the_credential_once() {
             format!("Bearer {token}"),
         ),
         (
-            Place::header(header.clone()).unwrap(),
+            Place::header(header.clone()),
             Slot::Header("x-api-key"),
             "x-api-key",
             token.clone(),
         ),
         (
-            Place::header(header).unwrap(),
+            Place::header(header),
             Slot::Header("x-api-key"),
             "authorization",
             format!("Bearer {token}"),
@@ -308,7 +308,10 @@ async fn every_place_of_a_key_takes_the_token_and_gives_the_credential_once() {
         if slot != Slot::Bearer {
             stack.upstream.accept(shown.clone());
         }
-        let config = Api::at(stack.target(), place, stack.key.clone());
+        let config = Api::new(
+            stack.target(),
+            sallygate::Injection::new(place, stack.key.clone()),
+        );
         let front = stack
             .serve(stack.layer_with("svc", config).into_service())
             .await;
@@ -342,8 +345,7 @@ async fn spellings_of_the_injected_header_are_no_way_round() {
         stack.target(),
         HeaderName::from_static("x-api-key"),
         stack.key.clone(),
-    )
-    .unwrap();
+    );
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;

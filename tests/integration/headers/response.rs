@@ -1,7 +1,6 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderName;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
-use sallygate::Policy;
 use sallygate_test_support::{Answer, Reply, Slot, Stack, Upstream};
 
 /// A stack whose upstream answers with these fields.
@@ -121,7 +120,7 @@ async fn a_service_may_let_headers_through() {
     let names = ["set-cookie", "x-accel-buffering"].map(HeaderName::from_static);
     let config = stack
         .svc()
-        .with_policy(Policy::new().pass_response_headers(names).unwrap());
+        .policy(|policy| policy.pass_response_headers(names));
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;

@@ -1,4 +1,4 @@
-use sallygate::{Api, Policy, service::Place};
+use sallygate::{Api, Injection, Policy, service::Place};
 use sallygate_test_support::{Slot, Stack, assert_case_refused, assert_refused};
 
 #[tokio::test]
@@ -7,11 +7,9 @@ async fn a_parameter_in_the_keys_place_is_replaced_however_it_is_spelled() {
     let slot = Slot::Query("key").show(&stack.secret_key);
     stack.upstream.accept(slot.clone());
     let key = stack.key.clone();
-    let config = Api::from_fn(stack.target(), move |mut request, ctx| {
-        key.put(ctx, &mut request, &Place::query("key")?)?;
-        Ok(request.into())
-    })
-    .with_policy(Policy::new().injects(Place::query("key").unwrap()));
+    let place = Place::query("key").unwrap();
+    let config = Api::from_fn(stack.target(), |request, _| Ok(request.into()))
+        .inject(Injection::new(place, key));
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;
@@ -75,9 +73,7 @@ async fn the_token_in_the_keys_parameter_is_swapped_for_the_key() {
 #[tokio::test]
 async fn encoded_slashes_pass_byte_for_byte_where_the_service_takes_them() {
     let stack = Stack::new().await;
-    let config = stack
-        .svc()
-        .with_policy(Policy::new().allow_encoded_slashes());
+    let config = stack.svc().policy(|policy| policy.allow_encoded_slashes());
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;
@@ -115,7 +111,7 @@ async fn policies_on_methods_and_paths_see_the_bytes_that_are_sent() {
     let policy = Policy::new()
         .methods([http::Method::GET, http::Method::HEAD])
         .paths(["/repos/acme/**".parse().unwrap(), "/user".parse().unwrap()]);
-    let config = stack.svc().with_policy(policy);
+    let config = stack.svc().replace_policy(policy);
     let front = stack
         .serve(stack.layer_with("svc", config).into_service())
         .await;

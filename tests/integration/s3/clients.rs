@@ -2,11 +2,14 @@
 
 use std::{fs, path::Path};
 
-use sallygate_test_support::{client, program};
+use sallygate_test_support::{
+    client,
+    matrix::{Matrix, OF_THE_SYSTEM, S3 as GROUP},
+    program,
+};
 use serde_json::{Value, json};
 
 use super::home::{Home, OWN};
-use crate::clients::matrix::{Matrix, OF_THE_SYSTEM, S3 as GROUP};
 
 async fn boto3(tls: bool) -> Option<String> {
     let python = client("venv/bin/python")?;

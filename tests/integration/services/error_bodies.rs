@@ -28,7 +28,7 @@ async fn an_error_that_is_read_for_keys_and_never_ends_is_given_up() {
     let policy = Policy::new()
         .redact_errors()
         .limits(Limits::new().idle_timeout(Duration::from_millis(200)));
-    let svc = stack.svc().with_policy(policy);
+    let svc = stack.svc().replace_policy(policy);
     let front = stack
         .serve(stack.layer_with("svc", svc).into_service())
         .await;
@@ -42,7 +42,7 @@ async fn an_error_that_is_read_for_keys_and_never_ends_is_given_up() {
 #[tokio::test]
 async fn an_error_that_is_read_for_keys_and_never_ends_does_not_outlive_a_shutdown() {
     let stack = unending_error().await;
-    let svc = stack.svc().with_policy(Policy::new().redact_errors());
+    let svc = stack.svc().policy(|policy| policy.redact_errors());
     let layer = stack.layer_with("svc", svc);
     let front = stack.serve(layer.clone().into_service()).await;
     let mut wire = front.connect().await;
@@ -63,7 +63,7 @@ async fn an_error_that_is_left_out_is_not_announced() {
         )
     })
     .await;
-    let svc = stack.svc().with_policy(Policy::new().redact_errors());
+    let svc = stack.svc().policy(|policy| policy.redact_errors());
     let front = stack
         .serve(stack.layer_with("svc", svc).into_service())
         .await;
@@ -116,7 +116,7 @@ async fn an_error_that_shows_the_key_in_any_form_is_redacted_or_left_out() {
         Reply::response("401 Unauthorized", body)
     })
     .await;
-    let svc = stack.svc().with_policy(Policy::new().redact_errors());
+    let svc = stack.svc().policy(|policy| policy.redact_errors());
     let front = stack
         .serve(stack.layer_with("svc", svc).into_service())
         .await;

@@ -3,7 +3,7 @@
 use http::Request;
 use sallygate::{
     Api, Body, Context, Credential, Limits, Outcome, Policy, ServiceConfig, Target, TransformError,
-    async_trait, proxy::Rejection, service::ErrorBody,
+    async_trait, door::Rejection, service::ErrorBody,
 };
 use sallygate_test_support::{Answer, Stack};
 use serde_json::{Value, json};
@@ -54,16 +54,16 @@ async fn provoke(stack: &Stack, make: Make, case: &str) -> Answer {
         "unreachable" => (service.with_target(dead()), "GET", "/v1", ""),
         "forbidden" => {
             let none = Policy::new().paths(["/none".parse().unwrap()]);
-            (service.with_policy(none), "GET", "/v1", "")
+            (service.replace_policy(none), "GET", "/v1", "")
         }
         "method" => (
-            service.with_policy(Policy::new().methods([])),
+            service.policy(|policy| policy.methods([])),
             "GET",
             "/v1",
             "",
         ),
         _ => (
-            service.with_policy(Policy::new().limits(Limits::new().body_bytes(4))),
+            service.policy(|policy| policy.limits(Limits::new().body_bytes(4))),
             "POST",
             "/v1",
             "12345",

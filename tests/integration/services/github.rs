@@ -244,8 +244,7 @@ async fn all_of_it_may_be_on_one_host() {
     let service = Api::github_at(below(""), below("/api/v3"), stack.key.clone()).route(
         ["/graphql".parse().unwrap()],
         below("/api"),
-        sallygate::Place::bearer(),
-        stack.key.clone(),
+        sallygate::Injection::bearer(stack.key.clone()),
     );
     let front = stack
         .serve(stack.layer_with("github", service).into_service())

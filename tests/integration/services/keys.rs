@@ -14,9 +14,14 @@ async fn several_at_once() {
         let second = Credential::new(SECOND).unwrap();
         let third = Credential::new(THIRD).unwrap();
         Api::header(stack.target(), header("x-app"), stack.key.clone())
-            .unwrap()
-            .also(Place::query("key").unwrap(), second)
-            .also(Place::path("/acct/{key}").unwrap(), third)
+            .inject(sallygate::Injection::new(
+                Place::query("key").unwrap(),
+                second,
+            ))
+            .inject(sallygate::Injection::new(
+                Place::path("/acct/{key}").unwrap(),
+                third,
+            ))
             .accept(Place::query("key").unwrap())
     })
     .await;
@@ -59,7 +64,7 @@ async fn a_key_is_escaped_as_its_place_demands() {
             format!("\r\nauthorization: {pair}\r\n"),
         ),
         (
-            Place::header(header("x-app")).unwrap(),
+            Place::header(header("x-app")),
             format!("\r\nx-app: {KEY}\r\n"),
         ),
         (
@@ -69,7 +74,10 @@ async fn a_key_is_escaped_as_its_place_demands() {
     ] {
         let gate = Gate::with("", |stack| {
             stack.upstream.accept(slot);
-            Api::at(stack.target(), place, Credential::new(KEY).unwrap())
+            Api::new(
+                stack.target(),
+                sallygate::Injection::new(place, Credential::new(KEY).unwrap()),
+            )
         })
         .await;
         let bearer = [field("authorization", "Bearer TOKEN")];
@@ -96,7 +104,10 @@ async fn a_key_that_its_place_cannot_hold_is_sent_nowhere() {
         (Place::basic_user(), "a:b"),
     ] {
         let gate = Gate::with("", |stack| {
-            Api::at(stack.target(), place, Credential::new(key).unwrap())
+            Api::new(
+                stack.target(),
+                sallygate::Injection::new(place, Credential::new(key).unwrap()),
+            )
         })
         .await;
         let bearer = [field("authorization", "Bearer TOKEN")];
@@ -116,7 +127,10 @@ async fn a_key_that_its_place_cannot_hold_is_sent_nowhere() {
     ] {
         let gate = Gate::with("", |stack| {
             stack.upstream.accept(line.to_owned());
-            Api::at(stack.target(), place, Credential::new(key).unwrap())
+            Api::new(
+                stack.target(),
+                sallygate::Injection::new(place, Credential::new(key).unwrap()),
+            )
         })
         .await;
         let path = line.split(' ').nth(1).unwrap().replace("/v1", "");
@@ -148,7 +162,13 @@ async fn what_an_answer_shows_of_the_key_is_redacted() {
     let path = Place::path("/bot{key}").unwrap();
     let query = Api::query(stack.target(), "key", stack.key.clone()).unwrap();
     let layer = stack
-        .layer_with("path", Api::at(stack.target(), path, stack.key.clone()))
+        .layer_with(
+            "path",
+            Api::new(
+                stack.target(),
+                sallygate::Injection::new(path, stack.key.clone()),
+            ),
+        )
         .service("query", query)
         .unwrap();
     let front = stack.serve(layer.into_service()).await;

@@ -1,10 +1,12 @@
 //! The APIs that are known by name, the places where keys stand, and what a sandbox is given.
 
+mod adjusted;
 mod anthropic;
 mod error_bodies;
 mod errors;
 mod gemini;
 mod github;
+mod injections;
 mod keys;
 mod openai;
 mod places;

@@ -14,7 +14,10 @@ pub(super) struct Gate {
 impl Gate {
     async fn at(place: Place, slot: &str) -> Self {
         Self::with(slot, |stack| {
-            Api::at(stack.target(), place, stack.key.clone())
+            Api::new(
+                stack.target(),
+                sallygate::Injection::new(place, stack.key.clone()),
+            )
         })
         .await
     }
@@ -158,7 +161,10 @@ async fn as_either_half_of_basic() {
         stack
             .upstream
             .accept(format!("\r\nauthorization: {pair}\r\n"));
-        Api::at(stack.target(), Place::basic_user(), stack.key.clone())
+        Api::new(
+            stack.target(),
+            sallygate::Injection::new(Place::basic_user(), stack.key.clone()),
+        )
     })
     .await;
     for password in ["", "x", "a:b"] {
@@ -200,7 +206,11 @@ async fn in_a_cookie() {
     let gate = Gate::with("\r\ncookie: lang=de; session=COOKED\r\n", |stack| {
         let place = Place::cookie("session").unwrap();
         let cookies = Policy::new().pass_request_headers([http::header::COOKIE]);
-        Api::at(stack.target(), place, stack.key.clone()).with_policy(cookies.unwrap())
+        Api::new(
+            stack.target(),
+            sallygate::Injection::new(place, stack.key.clone()),
+        )
+        .replace_policy(cookies)
     })
     .await;
     let bearer = field("authorization", "Bearer TOKEN");
@@ -298,7 +308,11 @@ async fn a_policy_sees_the_path_without_the_key() {
     let gate = Gate::with(" /v1/botKEY/getMe ", |stack| {
         let place = Place::path("/bot{key}").unwrap();
         let policy = Policy::new().paths(["/bot/getMe".parse().unwrap()]);
-        Api::at(stack.target(), place, stack.key.clone()).with_policy(policy)
+        Api::new(
+            stack.target(),
+            sallygate::Injection::new(place, stack.key.clone()),
+        )
+        .replace_policy(policy)
     })
     .await;
     gate.passes("/botTOKEN/getMe", &[]).await;
@@ -320,7 +334,7 @@ async fn an_error_that_repeats_the_url_does_not_show_the_key_in_it() {
     let plain = stack.secret_key.replace(['/', '+'], "x");
     stack.upstream.accept(format!("/v1/bot{plain}/getMe"));
     let key = Credential::new(plain).unwrap();
-    let service = Api::at(stack.target(), place, key);
+    let service = Api::new(stack.target(), sallygate::Injection::new(place, key));
     let front = stack
         .serve(stack.layer_with("bot", service).into_service())
         .await;

@@ -131,7 +131,7 @@ async fn a_refused_path_is_not_hidden_by_parameters_with_slashes() {
     let policy = Policy::new()
         .allow_encoded_slashes()
         .refuse_paths(["/keys/new".parse().unwrap()]);
-    let svc = stack.svc().with_policy(policy);
+    let svc = stack.svc().replace_policy(policy);
     let front = stack
         .serve(stack.layer_with("svc", svc).into_service())
         .await;

@@ -1,7 +1,7 @@
 use http::{Method, Request};
 use sallygate::{
     Body, Policy,
-    proxy::{Code, Reason},
+    door::{Code, Reason},
     token::TokenError,
 };
 use sallygate_test_support::Stack;
@@ -84,7 +84,7 @@ async fn what_a_service_excludes() {
     let policy = Policy::new()
         .methods([Method::GET, Method::HEAD])
         .paths(["/a/**".parse().unwrap()]);
-    let layer = || stack.layer_with("svc", stack.svc().with_policy(policy.clone()));
+    let layer = || stack.layer_with("svc", stack.svc().replace_policy(policy.clone()));
     let forbidden = Row::new(403, Code::Forbidden, "This is not allowed", &[FINAL]);
     rejects!(
         stack,
@@ -124,7 +124,7 @@ async fn what_a_service_excludes() {
     assert!(
         answer
             .extensions
-            .get::<sallygate::proxy::Rejection>()
+            .get::<sallygate::door::Rejection>()
             .is_none()
     );
 }

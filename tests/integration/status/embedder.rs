@@ -2,8 +2,9 @@ use std::borrow::Cow;
 
 use http::{Method, Request, Response, request::Parts};
 use sallygate::{
-    Api, Body, Context, Outcome, ServiceConfig, Target, TransformError, async_trait, extract,
-    proxy::{Code, Reason},
+    Api, Body, Context, Injection, Outcome, ServiceConfig, Target, TransformError, async_trait,
+    door::{Code, Reason},
+    extract,
 };
 use sallygate_test_support::{Slot, Stack};
 
@@ -185,13 +186,11 @@ async fn a_transform_that_leaves_its_targets_sends_nothing() {
     let elsewhere = stack.other.addr;
     let through = |uri: String| {
         let key = stack.key.clone();
-        let config = Api::from_fn(stack.target(), move |mut request, ctx| {
-            request
-                .headers_mut()
-                .insert("authorization", key.bearer(ctx)?);
+        let config = Api::from_fn(stack.target(), move |mut request, _| {
             *request.uri_mut() = uri.parse()?;
             Ok(request.into())
-        });
+        })
+        .inject(Injection::bearer(key));
         stack.layer_with("svc", config).into_service()
     };
     for uri in [
@@ -225,12 +224,27 @@ async fn a_transform_that_leaves_its_targets_sends_nothing() {
     );
 }
 
-#[tokio::test]
-async fn a_hostile_transform_frames_nothing_and_duplicates_nothing() {
-    let stack = Stack::new().await;
-    let token = stack.token();
-    let key = stack.key.clone();
-    let config = Api::from_fn(stack.target(), move |mut request, ctx| {
+/// Frames the message, and says twice what can be said once.
+struct Hostile {
+    target: Target,
+    injection: Injection,
+}
+
+#[async_trait]
+impl ServiceConfig for Hostile {
+    fn target(&self) -> &Target {
+        &self.target
+    }
+
+    fn validate<'r>(&self, request: &'r Parts) -> Option<Cow<'r, str>> {
+        extract::bearer(request)
+    }
+
+    async fn transform(
+        &self,
+        mut request: Request<Body>,
+        ctx: &Context,
+    ) -> Result<Outcome, TransformError> {
         let headers = request.headers_mut();
         for (name, value) in [
             ("host", "evil.test"),
@@ -246,9 +260,24 @@ async fn a_hostile_transform_frames_nothing_and_duplicates_nothing() {
         ] {
             headers.append(name, value.parse()?);
         }
-        headers.append("authorization", key.bearer(ctx)?);
+        headers.append("authorization", self.injection.value(ctx)?);
         Ok(request.into())
-    });
+    }
+
+    fn injections(&self) -> &[Injection] {
+        std::slice::from_ref(&self.injection)
+    }
+}
+
+#[tokio::test]
+async fn a_hostile_transform_frames_nothing_and_duplicates_nothing() {
+    let stack = Stack::new().await;
+    let token = stack.token();
+    let injection = Injection::bearer(stack.key.clone());
+    let config = Hostile {
+        target: stack.target(),
+        injection,
+    };
     let service = stack.layer_with("svc", config).into_service();
     let mut post = request("POST", "/proxy/svc/a", &token);
     *post.body_mut() = Body::from("abc");

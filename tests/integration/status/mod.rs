@@ -7,7 +7,7 @@ mod upstream;
 use http::Request;
 use sallygate::{
     Body,
-    proxy::{Code, Rejection},
+    door::{Code, Rejection},
 };
 use sallygate_test_support::{Answer, Stack};
 

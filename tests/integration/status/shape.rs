@@ -1,7 +1,7 @@
 use http::Version;
 use sallygate::{
-    Body, Limits, Policy,
-    proxy::{Code, Reason},
+    Body, Limits,
+    door::{Code, Reason},
     upstream::PathProblem,
 };
 use sallygate_test_support::Stack;
@@ -16,6 +16,7 @@ const HEADERS: Row = Row::new(
     "The request is malformed",
     &[FINAL, CLOSE],
 );
+const NOT_FOUND: Row = Row::new(404, Code::NotFound, "There is nothing here", &[FINAL]);
 const TOO_LARGE: Row = Row::new(
     413,
     Code::BodyTooLarge,
@@ -29,13 +30,16 @@ async fn a_path_that_is_none_of_ours_or_ambiguous() {
     let token = stack.token();
     for target in [
         "/",
-        "/proxy",
-        "/proxy/",
-        "/proxy//svc",
+        "/healthz",
+        "//x",
         "/proxies/svc",
-        "*",
+        "/elsewhere/../proxy/svc",
         "http://gate.test",
     ] {
+        let elsewhere = request("GET", target, &token);
+        rejects!(stack, stack.layer(), elsewhere, NOT_FOUND, Reason::NotFound);
+    }
+    for target in ["/proxy", "/proxy/", "/proxy//svc", "*"] {
         let unroutable = request("GET", target, &token);
         rejects!(
             stack,
@@ -221,7 +225,7 @@ async fn a_service_may_take_less_than_the_proxy() {
     let token = stack.token();
     let config = stack
         .svc()
-        .with_policy(Policy::new().limits(Limits::new().body_bytes(4)));
+        .policy(|policy| policy.limits(Limits::new().body_bytes(4)));
     let layer = stack
         .layer_with("small", config)
         .service("svc", stack.svc())

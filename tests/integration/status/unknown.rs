@@ -1,6 +1,6 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderName;
-use sallygate::{Api, Policy, service::Place};
+use sallygate::{Api, service::Place};
 use sallygate_test_support::{Answer, Stack, assert_refused};
 
 fn seen(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
@@ -15,19 +15,13 @@ async fn without_a_token_services_cannot_be_told_from_nothing() {
     let stack = Stack::new().await;
     let git = Api::basic(stack.target(), "x", stack.key.clone())
         .unwrap()
-        .with_policy(
-            Policy::new()
-                .basic_challenge("git")
-                .unwrap()
-                .methods([http::Method::GET]),
-        );
+        .policy(|policy| policy.basic_challenge("git").methods([http::Method::GET]));
     let query = Api::query(stack.target(), "key", stack.key.clone()).unwrap();
     let header = Api::header(
         stack.target(),
         HeaderName::from_static("x-api-key"),
         stack.key.clone(),
     )
-    .unwrap()
     .accept(Place::query("token").unwrap());
     let layer = stack
         .layer()

@@ -3,7 +3,7 @@ use std::time::Duration;
 use http::Response;
 use sallygate::{
     Api, Body, Client, Credential, Target,
-    proxy::{Code, Reason},
+    door::{Code, Reason},
     upstream::UpstreamError,
 };
 use sallygate_test_support::{

@@ -1,4 +1,4 @@
-use sallygate::{Limits, Policy};
+use sallygate::Limits;
 use sallygate_test_support::{Reply, SOON, Stack, Upstream, assert_refused};
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn a_body_over_the_limit_is_cut_off_and_the_upstream_request_with_it() {
         let layer = if by_service {
             let config = stack
                 .svc()
-                .with_policy(Policy::new().limits(Limits::new().body_bytes(10)));
+                .policy(|policy| policy.limits(Limits::new().body_bytes(10)));
             stack.layer_with("svc", config)
         } else {
             let limits = Limits::new().body_bytes(10);

@@ -179,7 +179,7 @@ async fn before_http2() -> (Scene, Server, mpsc::UnboundedReceiver<&'static str>
         .await
         .layer(move |stack, layer| {
             let policy = Policy::new().redact_errors();
-            let service = Api::bearer(target, stack.key.clone()).with_policy(policy);
+            let service = Api::bearer(target, stack.key.clone()).replace_policy(policy);
             let client = Client::new().add_root_certificates(&authority.pem).unwrap();
             layer.service("h2", service).unwrap().client(client)
         })

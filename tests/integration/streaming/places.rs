@@ -69,7 +69,7 @@ async fn an_upload_that_is_not_read_loses_its_place() {
     });
     let stack = Stack::upon(upstream.await).await;
     let policy = Policy::new().limits(Limits::new().unread_timeout(SHORT).concurrent(ONE));
-    let layer = stack.layer_with("svc", stack.svc().with_policy(policy));
+    let layer = stack.layer_with("svc", stack.svc().replace_policy(policy));
     let front = stack.serve(layer.into_service()).await;
     assert!(is_free(&stack, &front).await);
     let mut wire = front.connect().await;
@@ -183,12 +183,11 @@ async fn a_place_is_given_back_however_a_request_ends() {
             "/away" => *request.uri_mut() = "http://elsewhere.test/".parse()?,
             _ => {}
         }
-        let value = key.bearer(ctx)?;
-        request.headers_mut().insert("authorization", value);
         Ok(request.into())
-    });
+    })
+    .inject(sallygate::Injection::bearer(key));
     let layer = stack
-        .layer_with("svc", svc.with_policy(policy))
+        .layer_with("svc", svc.replace_policy(policy))
         .limits(Limits::new().concurrent_per_sandbox(one));
     let front = stack.serve(layer.into_service()).await;
     let issue = |sandbox: &str| stack.watched(stack.issuer.issue(sandbox).sign().unwrap());

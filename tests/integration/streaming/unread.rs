@@ -211,7 +211,7 @@ async fn a_request_does_not_fail_with_another_that_was_to_connect() {
                     let target = Target::dangerous_plaintext(&format!("http://{address}")).unwrap();
                     let policy = Policy::new().limits(Limits::new().connect_timeout(timeout));
                     let target = target.http2_prior_knowledge();
-                    Api::bearer(target, stack.key.clone()).with_policy(policy)
+                    Api::bearer(target, stack.key.clone()).replace_policy(policy)
                 };
                 let layer = layer.service("short", service(2 * SHORT)).unwrap();
                 layer.service("long", service(PATIENCE)).unwrap()

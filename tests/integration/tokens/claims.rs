@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sallygate::{Api, ConfigError, Outcome, TransformError};
+use sallygate::{Api, ConfigError, Injection, Outcome, TransformError};
 use sallygate_test_support::{Stack, assert_refused};
 use serde::{Deserialize, Serialize};
 
@@ -27,11 +27,9 @@ async fn claims_of_the_embedders_own_reach_the_service_typed() {
             ctx.claims().session_id().unwrap_or("-"),
         );
         request.headers_mut().insert("x-who", who.try_into()?);
-        request
-            .headers_mut()
-            .insert("authorization", key.bearer(ctx)?);
         Ok(Outcome::Forward(request))
-    });
+    })
+    .inject(Injection::bearer(key));
     let layer = stack.layer_with("svc", config);
     let handle = layer.handle();
     let front = stack.serve(layer.into_service()).await;

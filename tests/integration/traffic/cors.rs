@@ -1,6 +1,6 @@
 //! Pages in browsers.
 
-use sallygate::proxy::Cors;
+use sallygate::door::Cors;
 use sallygate_test_support::{Answer, Front, Reply, Stack, assert_case_refused};
 
 const APP: &str = "https://app.example.com";

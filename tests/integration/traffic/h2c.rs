@@ -88,7 +88,7 @@ impl Upstream {
     ) -> Scene {
         let target = self.target();
         let add = move |stack: &Stack, layer: ProxyLayer| {
-            let service = Api::bearer(target, stack.key.clone()).with_policy(policy);
+            let service = Api::bearer(target, stack.key.clone()).replace_policy(policy);
             change(stack, layer.service("h2", service).unwrap())
         };
         setup().await.layer(add).start().await
@@ -212,7 +212,7 @@ async fn an_upload_that_was_given_up_before_it_began_has_no_place() {
         let target = upstream.target();
         let scene = upstream.scene(Policy::new(), |stack, layer| {
             let policy = Policy::new().limits(Limits::new().response_timeout(SHORT));
-            let hasty = Api::bearer(target, stack.key.clone()).with_policy(policy);
+            let hasty = Api::bearer(target, stack.key.clone()).replace_policy(policy);
             let limits = Limits::new().concurrent_per_sandbox(ONE);
             layer.service("hasty", hasty).unwrap().limits(limits)
         });

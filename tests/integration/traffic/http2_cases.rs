@@ -85,7 +85,7 @@ impl Case {
 /// The proxy around an application, and by itself; cookies pass.
 async fn fronts(stack: &Stack) -> (Front, Front) {
     let policy = Policy::new().pass_request_headers([http::header::COOKIE]);
-    let config: Api = stack.svc().with_policy(policy.unwrap());
+    let config: Api = stack.svc().replace_policy(policy);
     let layer = stack.layer_with("svc", config);
     let alone = stack.serve(layer.clone().into_service()).await;
     let application = axum::Router::new().layer(layer);

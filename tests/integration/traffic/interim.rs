@@ -1,21 +1,14 @@
 //! Answers before the answer (RFC 9110 §15.2).
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use sallygate::Client;
-use sallygate_test_support::{PATIENCE, assert_refused};
+use sallygate_test_support::assert_refused;
 
 use super::{
-    faulty::{Faulty, Seen, fault},
+    faulty::fault,
     scene::{Play, SHORT, before, responding},
 };
-use crate::gateway::process::{Gateway, Site};
 
 const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n";
 
@@ -64,53 +57,6 @@ async fn interim_answers_without_end_are_given_up() {
         .await;
     let answer = scene.play("interim answers without end").await;
     assert_refused(&answer, 504, "PROXY_TARGET_TIMEOUT");
-}
-
-/// A process of its own, since others use the memory of this one.
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn nothing_is_kept_of_interim_answers() {
-    const LIMIT: usize = 16 << 20;
-    let flooded = Arc::new(AtomicUsize::new(0));
-    let count = flooded.clone();
-    let flooding = fault(move |mut peer| {
-        let count = count.clone();
-        async move {
-            let written = peer.flood(HINTS.repeat(100).as_bytes()).await;
-            count.store(written, Ordering::SeqCst);
-            None
-        }
-    });
-    let site = Site::new().await;
-    let faulty = Faulty::new(&site.key, flooding).await;
-    let usual = site.upstream.addr.to_string();
-    let service = site.up().replace(&usual, &faulty.addr.to_string());
-    let mut command = site.command(&site.file(&(service + "response_timeout = \"3s\"\n")));
-    command.env_remove("RUST_LOG");
-    let gateway = site.start_command(command).await;
-    let token = site.token(&["--sandbox", "box-1"]).await;
-    assert_eq!(gateway.get("/proxy/up/good", &token).await.text(), "good");
-    let before = peak(&gateway);
-    let answer = gateway.get("/proxy/up/fault", &token).await;
-    assert_eq!(answer.status, 504);
-    let over = |_: &Seen| flooded.load(Ordering::SeqCst) > 0;
-    faulty.seen.until(PATIENCE, over).await;
-    let grown = peak(&gateway) - before;
-    let flooded = flooded.load(Ordering::SeqCst);
-    eprintln!("{flooded} bytes of interim answers, {grown} bytes of memory");
-    assert!(grown < LIMIT, "{grown} bytes");
-    assert_eq!(gateway.get("/proxy/up/good", &token).await.text(), "good");
-    faulty.show(&site.oracle);
-}
-
-/// The most memory that a process has had, in bytes.
-#[cfg(target_os = "linux")]
-fn peak(gateway: &Gateway) -> usize {
-    let status = format!("/proc/{}/status", gateway.process.id());
-    let status = std::fs::read_to_string(status).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kibibytes = line.unwrap().split_whitespace().next().unwrap();
-    kibibytes.parse::<usize>().unwrap() << 10
 }
 
 /// A flood that is never polled for long could keep the time-out from being seen.

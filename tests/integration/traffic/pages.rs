@@ -1,6 +1,6 @@
 //! Pages of other origins, and tokens in cookies.
 
-use sallygate::{Place, proxy::Cors};
+use sallygate::{Place, door::Cors};
 use sallygate_test_support::{Answer, Front, Reply, Stack, assert_case_refused};
 
 async fn cookie_call(front: &Front, method: &str, token: &str, fields: &[(&str, &str)]) -> Answer {

@@ -76,7 +76,7 @@ async fn a_service_has_its_own_time_out_for_connections() {
     let service = |timeout| {
         let target = Target::new(&format!("https://{address}")).unwrap();
         let policy = Policy::new().limits(Limits::new().connect_timeout(timeout));
-        Api::bearer(target, stack.key.clone()).with_policy(policy)
+        Api::bearer(target, stack.key.clone()).replace_policy(policy)
     };
     let layer = stack
         .layer_with("short", service(SHORT))

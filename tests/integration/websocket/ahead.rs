@@ -24,7 +24,7 @@ async fn server() -> Server {
 fn layer(server: &Server, stack: &Stack, policy: Policy) -> ProxyLayer {
     let target = Target::dangerous_plaintext(&format!("http://{}", server.addr)).unwrap();
     let service = Api::bearer(target, stack.key.clone());
-    stack.layer_with("ws", service.with_policy(policy))
+    stack.layer_with("ws", service.replace_policy(policy))
 }
 
 /// What came before the end, if that comes first.
@@ -249,7 +249,7 @@ async fn over_http2_nothing_is_sent_ahead_of_the_101_and_other_tunnels_are_none(
         (Some("h2c"), "/proxy/ws/chat", &token, 405),
         (Some("websocket"), "/proxy/ws/chat", "x", 401),
         (Some("websocket"), "/proxy/none/chat", &token, 404),
-        (Some("websocket"), "/elsewhere", &token, 400),
+        (Some("websocket"), "/elsewhere", &token, 404),
     ] {
         let request = ask("CONNECT", protocol, path, bearer);
         let answer = sender.send_request(request).await.unwrap();

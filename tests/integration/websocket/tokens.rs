@@ -1,7 +1,7 @@
 //! Where the token stands in a handshake, and that it goes no further.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sallygate::{Api, Credential, Place};
+use sallygate::{Api, Credential, Injection, Place};
 use sallygate_test_support::{
     Slot,
     websocket::{Server, ask, exchange, field, handshake_at, switching},
@@ -96,7 +96,10 @@ async fn the_credential_is_put_among_the_subprotocols_in_place_of_what_the_calle
     let place = Place::subprotocol("openai-insecure-api-key.").unwrap();
     let key = scene.stack.oracle.listable_secret();
     let credential = Credential::new(&key).unwrap();
-    let service = Api::at(scene.upstream.target(), place.clone(), credential);
+    let service = Api::new(
+        scene.upstream.target(),
+        Injection::new(place.clone(), credential),
+    );
     let layer = scene.stack.layer_with("ws", service);
     let front = scene.stack.serve(layer.into_service()).await;
     let token = scene.token.clone();
@@ -130,7 +133,10 @@ async fn the_credential_is_put_among_the_subprotocols_in_place_of_what_the_calle
         exchange(&mut caller, &mut upstream).await;
     }
     // One that has no place in such a list.
-    let service = Api::at(scene.upstream.target(), place, scene.stack.key.clone());
+    let service = Api::new(
+        scene.upstream.target(),
+        Injection::new(place, scene.stack.key.clone()),
+    );
     let broken = format!("{}/,", &key[..20]);
     scene.stack.key.rotate(broken).unwrap();
     let layer = scene.stack.layer_with("ws", service);
@@ -155,7 +161,7 @@ async fn an_upstream_that_echoes_the_credential_as_a_subprotocol_does_not_show_i
     let place = Place::subprotocol("key.").unwrap();
     let scene = server.scene().await.start().await;
     let credential = Credential::new(scene.stack.oracle.listable_secret()).unwrap();
-    let service = Api::at(scene.upstream.target(), place, credential);
+    let service = Api::new(scene.upstream.target(), Injection::new(place, credential));
     let layer = scene.stack.layer_with("ws", service);
     let front = scene.stack.serve(layer.into_service()).await;
     let fields = format!("Sec-WebSocket-Protocol: key.{}\r\n", scene.token);

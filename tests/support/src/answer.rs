@@ -62,7 +62,7 @@ impl Answer {
                 },
             }
         }
-        if let Some(rejection) = parts.extensions.get::<sallygate::proxy::Rejection>() {
+        if let Some(rejection) = parts.extensions.get::<sallygate::door::Rejection>() {
             oracle.saw_debug(rejection);
             oracle.saw_display(rejection.reason());
         }

@@ -1,6 +1,7 @@
 //! What the tests share: a stack with real sockets at both ends, and the oracle that every one of them ends with.
 
 mod answer;
+pub mod matrix;
 mod oracle;
 mod page;
 mod program;

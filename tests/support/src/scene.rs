@@ -7,7 +7,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use sallygate::{
     Api, Body, Client, Limits, Policy, ProxyLayer, Revocations, ServiceConfig, Target,
-    proxy::{Handle, Rejection},
+    door::Rejection, proxy::Handle,
 };
 use tower::ServiceExt;
 
@@ -105,7 +105,7 @@ impl<U> Setup<U> {
 
     /// The policy of the service.
     pub fn policy(self, policy: Policy) -> Self {
-        self.api(|api| api.with_policy(policy))
+        self.api(|api| api.replace_policy(policy))
     }
 
     /// Changes the service: by default a bearer key for the upstream.

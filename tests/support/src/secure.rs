@@ -63,6 +63,12 @@ impl Authority {
     }
 }
 
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// An upstream behind TLS, HTTP/2 or HTTP/1.1 as was agreed on.
 ///
 /// It answers 403 to requests without the credential, and keeps what it got.

@@ -104,7 +104,7 @@ impl Stack {
     pub fn layer_with(&self, name: &str, config: impl sallygate::ServiceConfig) -> ProxyLayer {
         let target = Target::dangerous_plaintext(&format!("http://{}", self.other.addr)).unwrap();
         let header = HeaderName::from_static("x-other-key");
-        let other = Api::header(target, header, self.other_key.clone()).unwrap();
+        let other = Api::header(target, header, self.other_key.clone());
         self.empty_layer()
             .service(name, config)
             .unwrap()

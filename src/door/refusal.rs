@@ -1,0 +1,69 @@
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER},
+};
+
+use crate::{
+    Body,
+    rejection::{Reason, Rejection},
+    service::{ErrorBody, RequestId},
+};
+
+/// How a door words a refusal: the one thing in which the responses of doors to the same rejection differ.
+pub(crate) trait RefusalFormat {
+    /// The body. It tells no more than the rejection's code does.
+    fn body(&self, rejection: &Rejection) -> ErrorBody;
+
+    /// Adds the headers that belong to the status: challenges, allowed methods.
+    fn headers(&self, rejection: &Rejection, headers: &mut HeaderMap);
+
+    /// The name of the service in the log, for whoever reads it.
+    fn service(&self) -> Option<&str>;
+}
+
+/// Makes the response to a request that stopped, and records why it did. With `close`, the connection is not used again.
+pub(crate) fn refuse(
+    reason: Reason,
+    request_id: RequestId,
+    close: bool,
+    format: &impl RefusalFormat,
+) -> Response<Body> {
+    let rejection = Rejection::new(reason, request_id);
+    let (status, code) = (rejection.status(), rejection.code());
+    tracing::info!(
+        target: "sallygate::proxy",
+        code = code.as_str(),
+        status = status.as_u16(),
+        reason = %rejection.reason(),
+        request_id = %request_id,
+        service = format.service(),
+        "rejected"
+    );
+    let ErrorBody {
+        content_type,
+        bytes,
+    } = format.body(&rejection);
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if !code.is_repeatable() {
+        headers.insert(
+            HeaderName::from_static("x-should-retry"),
+            HeaderValue::from_static("false"),
+        );
+    }
+    if matches!(
+        status,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+    ) {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    format.headers(&rejection, headers);
+    if close {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.extensions_mut().insert(rejection);
+    response
+}

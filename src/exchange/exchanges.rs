@@ -1,0 +1,81 @@
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    clock::Clock,
+    exchange::{Admission, Interrupts, Subject, shutdown::Shutdown},
+    limit::Permit,
+    rejection::Reason,
+    service::Bounds,
+};
+
+/// All requests of a door that are under way, and what they have in common. Clones are handles to the same.
+#[derive(Clone)]
+pub(crate) struct Exchanges {
+    clock: Arc<dyn Clock>,
+    pub(super) interrupts: Arc<Interrupts>,
+    pub(super) shutdown: Shutdown,
+}
+
+/// A timer does not know of a machine that slept, or of a clock that was set: the time is looked at again after this long.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+impl Exchanges {
+    pub(crate) fn set_clock(&mut self, clock: impl Clock) {
+        self.clock = Arc::new(clock);
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    /// Where whoever ends something tells the requests under way to look.
+    pub(crate) const fn interrupts(&self) -> &Arc<Interrupts> {
+        &self.interrupts
+    }
+
+    /// Admits one more request, which then holds these permits. It may go on for the grace of `bounds` once its subject's
+    /// right has expired.
+    ///
+    /// # Errors
+    ///
+    /// Once the shutdown has begun.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        subject: impl Subject,
+        permits: [Option<Permit>; 2],
+        bounds: &Bounds,
+    ) -> Result<Admission, Reason> {
+        let under_way = self.shutdown.enter().ok_or(Reason::ShuttingDown)?;
+        Ok(Admission::new(
+            self.clone(),
+            subject,
+            under_way,
+            permits,
+            bounds,
+        ))
+    }
+
+    /// Ends the door in order; gives the number of requests that were broken off.
+    pub(crate) async fn shut_down(&self, grace: Duration) -> usize {
+        self.shutdown.run(&self.interrupts, grace).await
+    }
+
+    /// How long to wait before looking at the clock again; `None` once the time has come.
+    pub(super) fn until(&self, time: SystemTime) -> Option<Duration> {
+        let left = time.duration_since(self.now()).ok()?;
+        Some(left.min(LOOK_AGAIN)).filter(|left| !left.is_zero())
+    }
+}
+
+impl Default for Exchanges {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemTime::now),
+            interrupts: Arc::default(),
+            shutdown: Shutdown::default(),
+        }
+    }
+}

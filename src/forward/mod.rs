@@ -1,0 +1,51 @@
+//! From an admitted request to its response, up to the last byte of both bodies.
+//!
+//! A door hands over an [`Outgoing`] request, from which everything that is the caller's alone was taken, and the [`Rules`]
+//! by which something is injected and by which the response comes back. [`forward`] has the order of everything between,
+//! for all doors. It knows no door: what differs is asked of the rules.
+//!
+//! The values follow one another, and each is made from the one before: an [`Outgoing`] request needs an
+//! [`Admission`](crate::exchange::Admission), a [`Reply`] an outgoing request, a response a reply.
+
+mod outgoing;
+mod replay;
+mod reply;
+mod rules;
+mod send;
+mod websocket;
+
+use std::pin::pin;
+
+use http::Response;
+
+pub(crate) use self::{
+    outgoing::{Outgoing, Prepared},
+    rules::{Injected, Rules},
+    send::OutboundService,
+    websocket::{WebSocket, is_extended_connect},
+};
+use crate::{Body, rejection::Reason};
+
+/// Sends a request and brings its response back, in the order that keeps the promises of docs/life-of-a-request.md.
+///
+/// It borrows, so that its future, which every request allocates, holds nothing twice.
+pub(crate) async fn forward<R: Rules>(
+    outgoing: &mut Outgoing<R>,
+    client: &mut impl OutboundService,
+) -> Result<Response<Body>, Reason> {
+    let Outgoing {
+        request,
+        scope,
+        rules,
+    } = outgoing;
+    let reply = {
+        // Until there is a response, the exchange ends the wait for it: when its subject is revoked, when the door shuts down,
+        // and when the upstream stops reading the upload. Dropping the wait gives the connection up.
+        let replying = pin!(send::reply_to(request, scope, rules, client));
+        scope.admission.unless_ended(replying).await?
+    };
+    // Before the exchange counts as responded: a response that is refused here leaves nothing behind.
+    let response = reply.into_response(scope, rules)?;
+    scope.admission.responded();
+    Ok(response)
+}

@@ -1,0 +1,72 @@
+use http::{HeaderMap, Request, Response};
+
+use crate::{
+    Body, Target, body::TrailerRule, rejection::Reason, service::Bounds, upstream::headers::Via,
+};
+
+/// What a door decides about one admitted request: what is injected, and what of the response its caller may have.
+///
+/// The first six methods are a door's own. The others are for what is injected from somewhere that may have another one;
+/// by default there is none.
+pub(crate) trait Rules: Send + Sync {
+    /// How large, how long.
+    fn bounds(&self) -> &Bounds;
+
+    /// Our name among the intermediaries.
+    fn via(&self) -> &Via;
+
+    /// Where the request may go. One that goes elsewhere after [`inject`](Self::inject) is not sent.
+    fn targets(&self) -> &[Target];
+
+    /// Puts in what only the upstream may see, or responds in its place.
+    fn inject(
+        &self,
+        request: Request<Body>,
+    ) -> impl Future<Output = Result<Injected, Reason>> + Send;
+
+    /// Makes headers that the caller may have of those that `target` sent.
+    fn clean(&self, headers: &mut HeaderMap, target: &Target);
+
+    /// Makes the rule for the trailers of the response. Asked once, and last of all: it outlives the rules, and may take what
+    /// it needs out of them.
+    fn trailers(&self) -> TrailerRule;
+
+    /// Waits until what is injected is there.
+    fn ready(&self) -> impl Future<Output = Result<(), Reason>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Whether another one may be had of what is injected, should the upstream refuse it.
+    fn may_renew(&self) -> bool {
+        false
+    }
+
+    /// Whether the upstream refuses, with this response, what was injected.
+    fn is_refusal(&self, response: &Response<Body>) -> bool {
+        let _ = response;
+        false
+    }
+
+    /// After a refusal: gets another one, if there is one.
+    fn renew(&self) -> impl Future<Output = bool> + Send {
+        async { false }
+    }
+
+    /// Whether the body of this response is read, and what was injected taken out of it.
+    fn redacts(&self, response: &Response<Body>) -> bool {
+        let _ = response;
+        false
+    }
+
+    /// Takes what was injected out of a body.
+    fn redact(&self, body: bytes::Bytes) -> bytes::Bytes {
+        body
+    }
+}
+
+/// What became of a request when something was injected.
+pub(crate) enum Injected {
+    Forward(Request<Body>),
+    /// It is responded to here; nothing is sent.
+    Respond(Response<Body>),
+}
