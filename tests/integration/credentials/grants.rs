@@ -216,7 +216,7 @@ fn request(token: &str) -> Request<Body> {
 
 /// The answer is the one that there is without a key.
 pub(super) fn refused(answer: &Answer) {
-    assert_refused(&answer, 503, "PROXY_CREDENTIAL_UNAVAILABLE");
+    assert_refused(answer, 503, "PROXY_CREDENTIAL_UNAVAILABLE");
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(answer.header("x-should-retry"), None);
     assert_eq!(

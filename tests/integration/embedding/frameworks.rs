@@ -99,7 +99,7 @@ async fn nested_in_an_axum_router() {
 
     for refused in ["/proxy/svc/a/../b", "/proxy/svc//evil.test"] {
         let answer = front.get(refused, &token).send().await;
-        assert_case_refused(&answer, 400, "PROXY_PATH_INVALID", &refused);
+        assert_case_refused(&answer, 400, "PROXY_PATH_INVALID", refused);
     }
     assert_eq!(
         front.request("GET", "/").send().await.text(),

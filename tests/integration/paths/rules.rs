@@ -95,7 +95,7 @@ async fn encoded_slashes_pass_byte_for_byte_where_the_service_takes_them() {
         "/proxy/other/a%2fb",
     ] {
         let answer = front.get(refused, &token).send().await;
-        assert_case_refused(&answer, 400, "PROXY_PATH_INVALID", &refused);
+        assert_case_refused(&answer, 400, "PROXY_PATH_INVALID", refused);
     }
     assert_eq!(stack.upstream.requests().len(), 1);
     assert!(stack.other.requests().is_empty());
@@ -140,7 +140,7 @@ async fn policies_on_methods_and_paths_see_the_bytes_that_are_sent() {
         "/repos/other/a?/repos/acme/",
     ] {
         let answer = front.get(&format!("/proxy/svc{path}"), &token).send().await;
-        assert_case_refused(&answer, 403, "PROXY_FORBIDDEN", &path);
+        assert_case_refused(&answer, 403, "PROXY_FORBIDDEN", path);
     }
     let answer = front
         .request("POST", "/proxy/svc/user")

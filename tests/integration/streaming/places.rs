@@ -128,7 +128,7 @@ async fn a_place_is_freed_once_however_its_request_ends() {
             .get("/proxy/svc/a", &scene.token_of("box-2"))
             .send()
             .await;
-        assert_case_refused(&busy, 503, "PROXY_STATE_UNAVAILABLE", &end);
+        assert_case_refused(&busy, 503, "PROXY_STATE_UNAVAILABLE", end);
         match end.split(',').next().unwrap() {
             "revoked" => scene.revocations.revoke_sandbox(end).unwrap(),
             "expired" => scene.stack.clock.advance(1 + 5),

@@ -172,7 +172,7 @@ async fn answers_that_could_be_read_in_two_ways_or_not_at_all() {
     ] {
         let scene = responding(answer, false).await;
         let answer = scene.play(name).await;
-        assert_case_refused(&answer, 502, "PROXY_TARGET_ERROR", &name);
+        assert_case_refused(&answer, 502, "PROXY_TARGET_ERROR", name);
     }
 }
 

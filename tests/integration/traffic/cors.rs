@@ -92,7 +92,7 @@ async fn a_preflight_of_another_origin_is_a_request_without_a_token() {
             "HTTPS://APP.EXAMPLE.COM",
         ] {
             let answer = preflight(&front, "/proxy/svc/a", origin).await;
-            assert_case_refused(&answer, 401, "PROXY_TOKEN_MISSING", &origin);
+            assert_case_refused(&answer, 401, "PROXY_TOKEN_MISSING", origin);
             assert_eq!(cors_fields(&answer), []);
         }
         assert!(stack.upstream.requests().is_empty());

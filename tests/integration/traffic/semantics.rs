@@ -327,7 +327,7 @@ async fn a_service_may_take_fewer_and_smaller_headers_than_the_proxy() {
         if code.is_empty() {
             assert_eq!(answer.text(), "hello", "{service}");
         } else {
-            assert_case_refused(&answer, 431, code, &service);
+            assert_case_refused(&answer, 431, code, service);
         }
         wire.send(front.get(&target, &token).bytes()).await;
         assert_eq!(wire.answer().await.text(), "hello", "{service}");

@@ -14,7 +14,7 @@ use sallygate::{Api, Body, Client, Credential, Issuer, JwtVerifier, ProxyLayer, 
 use tower::{BoxError, ServiceExt};
 
 use crate::{
-    Answer, Front, Oracle, Recorded, Reply, Secure, Setup, Slot, Upstream, oracle::random,
+    Answer, Front, Oracle, PATIENCE, Recorded, Reply, Secure, Setup, Slot, Upstream, oracle::random,
 };
 
 /// A whole installation: two upstreams with a credential each, an issuer, a verifier and a clock. Every secret in it is
@@ -118,7 +118,7 @@ impl Stack {
         ProxyLayer::new("/proxy", self.verifier())
             .unwrap()
             .clock(move || clock.now())
-            .client(Client::new().connect_timeout(Duration::from_secs(5)))
+            .client(Client::new().connect_timeout(PATIENCE))
     }
 
     /// Begins a scene: the proxy, served, with whatever is to be different about it.
