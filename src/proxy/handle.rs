@@ -43,6 +43,7 @@ pub struct Handle {
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) writing: Arc<Mutex<()>>,
     pub(super) mount: Mount,
+    pub(super) public_origin: Option<String>,
     pub(super) exchanges: Arc<Exchanges>,
 }
 
@@ -106,13 +107,13 @@ impl Handle {
         removed.unwrap_or_else(|never| match never {})
     }
 
-    /// What a sandbox needs so that its tools call all these services through the proxy, with `token`.
-    ///
-    /// `origin` is where the sandbox reaches the proxy: `https://gate.example.com`.
+    /// What a sandbox needs so that its tools call all these services through the proxy, with `token`. It reaches the proxy
+    /// at its [public origin](crate::ProxyLayer::public_origin).
     ///
     /// # Errors
     ///
-    /// When the origin is anything but scheme, host and port.
+    /// When the proxy had no public origin as this handle was taken: [`sandbox_setup_at`](Self::sandbox_setup_at) wants
+    /// none.
     ///
     /// # Example
     ///
@@ -121,16 +122,28 @@ impl Handle {
     ///
     /// let key = Credential::new("sk-live-0123456789")?;
     /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?
+    ///     .public_origin("https://gate.example.com")?
     ///     .service("myapi", Api::bearer(Target::new("https://api.example.com")?, key))?;
     ///
-    /// let setup = proxy.handle().sandbox_setup("https://gate.example.com", "the.token.itself")?;
+    /// let setup = proxy.handle().sandbox_setup("the.token.itself")?;
     /// assert_eq!(
     ///     setup.to_dotenv(),
     ///     "MYAPI_API_KEY=the.token.itself\nMYAPI_BASE_URL=https://gate.example.com/proxy/myapi\n",
     /// );
     /// # Ok::<(), sallygate::ConfigError>(())
     /// ```
-    pub fn sandbox_setup(&self, origin: &str, token: &str) -> Result<SandboxSetup, ConfigError> {
+    pub fn sandbox_setup(&self, token: &str) -> Result<SandboxSetup, ConfigError> {
+        let origin = self.public_origin.as_deref();
+        let origin = origin.ok_or(ConfigError::PublicOrigin("there is none"))?;
+        self.sandbox_setup_at(origin, token)
+    }
+
+    /// As [`sandbox_setup`](Self::sandbox_setup), for a sandbox that reaches the proxy at another origin.
+    ///
+    /// # Errors
+    ///
+    /// When the origin is anything but scheme, host and port.
+    pub fn sandbox_setup_at(&self, origin: &str, token: &str) -> Result<SandboxSetup, ConfigError> {
         let origin = config::origin(origin)?;
         let snapshot = self.snapshot.load();
         let setups = snapshot.registry.services().map(|entry| {

@@ -114,8 +114,9 @@ impl<C> ProxyLayer<C> {
         self
     }
 
-    /// Sets the origin under which callers see the proxy, `https://config.example.com`, for references in responses
-    /// (`Location`, `Link`). Defaults to none: references then begin with the mount.
+    /// Sets the origin under which callers see the proxy, `https://gate.example.com`, for references in responses
+    /// (`Location`, `Link`) and for [what a sandbox needs](Handle::sandbox_setup), of handles that are taken after this.
+    /// Defaults to none: references then begin with the mount.
     ///
     /// # Errors
     ///
@@ -141,7 +142,7 @@ impl<C> ProxyLayer<C> {
     /// use sallygate::{JwtVerifier, ProxyLayer};
     ///
     /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?
-    ///     .host("grpc.config.example.com", "greeter")? // https://grpc.config.example.com/helloworld.Greeter/SayHello
+    ///     .host("grpc.gate.example.com", "greeter")? // https://grpc.gate.example.com/helloworld.Greeter/SayHello
     ///     .host_suffix("proxy.example.com")?; // https://{service}.proxy.example.com/…
     /// # Ok::<(), sallygate::ConfigError>(())
     /// ```
@@ -175,6 +176,7 @@ impl<C> ProxyLayer<C> {
             snapshot: self.config.snapshot.clone(),
             writing: self.config.writing.clone(),
             mount: self.config.mount.clone(),
+            public_origin: self.config.public_origin.clone(),
             exchanges: self.config.exchanges.clone(),
         }
     }

@@ -89,7 +89,7 @@ impl Reason {
             Self::Path(_) => Code::PathInvalid,
             Self::PathNotAllowed => Code::Forbidden,
             Self::ServiceUnknown => Code::ServiceNotFound,
-            Self::Token(TokenError::Unavailable) => Code::StateUnavailable,
+            Self::Token(TokenError::Unavailable(_)) => Code::StateUnavailable,
             Self::Token(_) | Self::TokenElsewhere => Code::TokenInvalid,
             Self::TokenMissing => Code::TokenMissing,
             Self::Transform(error) => match error.status() {

@@ -23,7 +23,7 @@ impl Api {
     /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.service("anthropic", Api::anthropic(key))?;
     ///
     /// // what Anthropic's SDKs and Claude Code in the sandbox read
-    /// let setup = proxy.handle().sandbox_setup("https://gate.example.com", "the.token.itself")?;
+    /// let setup = proxy.handle().sandbox_setup_at("https://gate.example.com", "the.token.itself")?;
     /// assert_eq!(
     ///     setup.to_dotenv(),
     ///     "ANTHROPIC_API_KEY=the.token.itself\nANTHROPIC_BASE_URL=https://gate.example.com/proxy/anthropic\n",

@@ -24,7 +24,7 @@ impl Api {
     /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.service("gemini", Api::gemini(key))?;
     ///
     /// // what Google's SDKs and the Gemini CLI in the sandbox read
-    /// let setup = proxy.handle().sandbox_setup("https://gate.example.com", "the.token.itself")?;
+    /// let setup = proxy.handle().sandbox_setup_at("https://gate.example.com", "the.token.itself")?;
     /// assert_eq!(
     ///     setup.to_dotenv(),
     ///     "GEMINI_API_KEY=the.token.itself\nGOOGLE_GEMINI_BASE_URL=https://gate.example.com/proxy/gemini\n",

@@ -51,7 +51,7 @@ impl Api {
     /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.service("github", Api::github(key))?;
     ///
     /// // `git clone https://github.com/…` in the sandbox needs this, Octokit a `baseUrl`
-    /// let setup = proxy.handle().sandbox_setup("https://gate.example.com", "the.token.itself")?.to_shell();
+    /// let setup = proxy.handle().sandbox_setup_at("https://gate.example.com", "the.token.itself")?.to_shell();
     /// assert!(setup.contains("export GITHUB_API_URL='https://gate.example.com/proxy/github'\n"));
     /// assert!(setup.contains("'url.https://gate.example.com/proxy/github/.insteadOf' 'https://github.com/'"));
     /// # Ok::<(), sallygate::ConfigError>(())

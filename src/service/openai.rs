@@ -44,7 +44,7 @@ impl Api {
     /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.service("openai", openai)?;
     ///
     /// // what OpenAI's SDKs in the sandbox read
-    /// let setup = proxy.handle().sandbox_setup("https://gate.example.com", "the.token.itself")?;
+    /// let setup = proxy.handle().sandbox_setup_at("https://gate.example.com", "the.token.itself")?;
     /// assert_eq!(
     ///     setup.to_dotenv(),
     ///     "OPENAI_API_KEY=the.token.itself\nOPENAI_BASE_URL=https://gate.example.com/proxy/openai/v1\n",

@@ -42,7 +42,7 @@ impl Api {
     /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.service("slack", Api::slack(key))?;
     ///
     /// // WebClient(token=environ["SLACK_BOT_TOKEN"], base_url=environ["SLACK_API_URL"])
-    /// let setup = proxy.handle().sandbox_setup("https://gate.example.com", "the.token.itself")?;
+    /// let setup = proxy.handle().sandbox_setup_at("https://gate.example.com", "the.token.itself")?;
     /// assert_eq!(
     ///     setup.to_dotenv(),
     ///     "SLACK_API_URL=https://gate.example.com/proxy/slack/\nSLACK_BOT_TOKEN=the.token.itself\n",

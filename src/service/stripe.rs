@@ -29,7 +29,7 @@ impl Api {
     /// let proxy = ProxyLayer::new("/proxy", JwtVerifier::hs256([7; 32])?)?.service("stripe", Api::stripe(key))?;
     ///
     /// // stripe.StripeClient(environ["STRIPE_API_KEY"], base_addresses={"api": environ["STRIPE_API_BASE"]})
-    /// let setup = proxy.handle().sandbox_setup("https://gate.example.com", "the.token.itself")?;
+    /// let setup = proxy.handle().sandbox_setup_at("https://gate.example.com", "the.token.itself")?;
     /// assert_eq!(
     ///     setup.to_dotenv(),
     ///     "STRIPE_API_BASE=https://gate.example.com/proxy/stripe\nSTRIPE_API_KEY=the.token.itself\n",

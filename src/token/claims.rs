@@ -23,7 +23,7 @@ use crate::{ConfigError, clock::unix_seconds};
 /// struct Tenant(u32);
 ///
 /// let expires_at = SystemTime::now() + Duration::from_secs(900);
-/// let claims = Claims::new("box-1", expires_at)?.session("run-7")?.with(Tenant(42));
+/// let claims = Claims::new("box-1", expires_at)?.with_session_id("run-7")?.with(Tenant(42));
 /// assert_eq!(claims.sandbox_id(), "box-1");
 /// assert_eq!(claims.get::<Tenant>().unwrap().0, 42);
 /// # Ok::<(), sallygate::ConfigError>(())
@@ -68,7 +68,7 @@ impl Claims {
     /// # Errors
     ///
     /// As for the sandbox id.
-    pub fn session(mut self, session_id: impl Into<String>) -> Result<Self, ConfigError> {
+    pub fn with_session_id(mut self, session_id: impl Into<String>) -> Result<Self, ConfigError> {
         self.session_id = Some(id(session_id.into(), SESSION_ID)?);
         Ok(self)
     }
@@ -78,7 +78,7 @@ impl Claims {
     /// # Errors
     ///
     /// As for the sandbox id.
-    pub fn token(mut self, token_id: impl Into<String>) -> Result<Self, ConfigError> {
+    pub fn with_token_id(mut self, token_id: impl Into<String>) -> Result<Self, ConfigError> {
         self.token_id = Some(id(token_id.into(), TOKEN_ID)?);
         Ok(self)
     }

@@ -23,7 +23,7 @@ use crate::{
 /// use sallygate::Issuer;
 ///
 /// let issuer = Issuer::hs256("at least thirty-two bytes of secret")?;
-/// let token = issuer.issue("my-sandbox").session("run-7").expires_in(Duration::from_secs(900)).sign()?;
+/// let token = issuer.issue("my-sandbox").session_id("run-7").expires_in(Duration::from_secs(900)).sign()?;
 /// assert_eq!(token.split('.').count(), 3);
 /// # Ok::<(), sallygate::ConfigError>(())
 /// ```
@@ -106,13 +106,13 @@ pub struct Draft<'i> {
 
 impl Draft<'_> {
     /// Names the session within the sandbox. Defaults to none.
-    pub fn session(mut self, session_id: impl Into<String>) -> Self {
+    pub fn session_id(mut self, session_id: impl Into<String>) -> Self {
         self.session_id = Some(session_id.into());
         self
     }
 
     /// Names the token (`jti`), so that it alone can be [revoked](crate::Revocations::revoke_token). Defaults to none.
-    pub fn token(mut self, token_id: impl Into<String>) -> Self {
+    pub fn token_id(mut self, token_id: impl Into<String>) -> Self {
         self.token_id = Some(token_id.into());
         self
     }
@@ -145,10 +145,10 @@ impl Draft<'_> {
         // The rules on ids are the verifier's: a token that it would refuse is not made.
         let mut claims = Claims::new(self.sandbox_id, now)?;
         if let Some(session_id) = self.session_id {
-            claims = claims.session(session_id)?;
+            claims = claims.with_session_id(session_id)?;
         }
         if let Some(token_id) = self.token_id {
-            claims = claims.token(token_id)?;
+            claims = claims.with_token_id(token_id)?;
         }
         let iat = unix_seconds(now);
         let mut payload = Map::new();

@@ -183,12 +183,12 @@ impl JwtVerifier {
         let expires_at = UNIX_EPOCH
             .checked_add(Duration::from_secs(wire.exp))
             .ok_or(TokenError::Lifetime)?;
-        let mut claims = Claims::new(wire.sandbox_id, expires_at).map_err(|_| TokenError::Claim)?;
+        let mut claims = Claims::new(wire.sandbox_id, expires_at)?;
         if let Some(session_id) = wire.session_id {
-            claims = claims.session(session_id).map_err(|_| TokenError::Claim)?;
+            claims = claims.with_session_id(session_id)?;
         }
         if let Some(token_id) = wire.jti {
-            claims = claims.token(token_id).map_err(|_| TokenError::Claim)?;
+            claims = claims.with_token_id(token_id)?;
         }
         match &self.own {
             Some(read) => read(&signed.payload, claims).ok_or(TokenError::Claim),

@@ -53,7 +53,7 @@ pub use self::{
     issuer::{Draft, Issuer},
     jwt::JwtVerifier,
     revocation::Revocations,
-    verifier::{TokenError, Verifier},
+    verifier::{TokenError, Unavailable, Verifier},
 };
 
 pub(crate) use self::{

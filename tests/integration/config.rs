@@ -317,7 +317,15 @@ fn claims_that_no_token_could_bear() {
     oracle.saw_debug(&claims);
     assert_refused(
         &oracle,
-        claims.session(""),
+        claims.clone().with_session_id(""),
         "claims: the session id is not 1 to 256 printable bytes",
+    );
+    let named = claims.with_session_id("run-7").unwrap();
+    let token = "claims: the token id is not 1 to 256 printable bytes";
+    assert_refused(&oracle, named.clone().with_token_id("a\n"), token);
+    let named = named.with_token_id("id-1").unwrap();
+    assert_eq!(
+        (named.session_id(), named.token_id()),
+        (Some("run-7"), Some("id-1"))
     );
 }

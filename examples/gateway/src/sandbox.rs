@@ -35,7 +35,7 @@ pub(crate) fn env(file: &Path, token: &Token, env: &Env) -> Result<(), Failure> 
         .map_err(|problem| problem.within(file))?;
     let setup = proxy
         .handle()
-        .sandbox_setup(&origin, &token)
+        .sandbox_setup_at(&origin, &token)
         .map_err(|problem| format!("--origin: expected https://HOST[:PORT] ({problem})"))?;
     write!(io::stdout(), "{}", (env.format)(&setup))?;
     Ok(())
@@ -46,10 +46,10 @@ impl Token {
         let issuer = config.issuer().map_err(|problem| problem.within(file))?;
         let mut draft = issuer.issue(&self.sandbox).expires_in(self.lifetime);
         if let Some(session) = &self.session {
-            draft = draft.session(session);
+            draft = draft.session_id(session);
         }
         if let Some(id) = &self.id {
-            draft = draft.token(id);
+            draft = draft.token_id(id);
         }
         Ok(draft.sign()?)
     }

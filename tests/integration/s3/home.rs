@@ -56,7 +56,7 @@ impl Home {
         let scheme = if tls { "https" } else { "http" };
         let origin = format!("{scheme}://{}", listener.local_addr().unwrap());
         let token = stack.token();
-        let setup = layer.handle().sandbox_setup(&origin, &token).unwrap();
+        let setup = layer.handle().sandbox_setup_at(&origin, &token).unwrap();
         let setup: Value = serde_json::from_str(&setup.to_json()).unwrap();
         for (name, content) in setup["files"].as_object().unwrap() {
             let file = home.join(name);

@@ -71,7 +71,7 @@ async fn a_sandbox_is_told_what_its_clients_need() {
         .unwrap();
     let setup = layer
         .handle()
-        .sandbox_setup("https://gate.test", "the.token")
+        .sandbox_setup_at("https://gate.test", "the.token")
         .unwrap();
     let setup: serde_json::Value = serde_json::from_str(&setup.to_json()).unwrap();
     let base = "https://gate.test/proxy/my-r2";

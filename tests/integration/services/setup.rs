@@ -269,7 +269,7 @@ async fn all_services_are_set_up_together() {
         .unwrap();
     let setup = layer
         .handle()
-        .sandbox_setup("http://gate.test:8080", "TOKEN")
+        .sandbox_setup_at("http://gate.test:8080", "TOKEN")
         .unwrap();
     let json: Value = serde_json::from_str(&setup.to_json()).unwrap();
     let base = "http://gate.test:8080/proxy";
@@ -297,8 +297,14 @@ async fn all_services_are_set_up_together() {
 
     stack.oracle.saw_debug(&setup);
     for origin in ["gate.test", "https://gate.test/x", "ftp://gate.test", ""] {
-        assert!(layer.handle().sandbox_setup(origin, "TOKEN").is_err());
+        assert!(layer.handle().sandbox_setup_at(origin, "TOKEN").is_err());
     }
+    // Without an origin of the proxy's there is nothing to say; with one, it is not asked for again.
+    let none = layer.handle().sandbox_setup("TOKEN").unwrap_err();
+    assert_eq!(none.to_string(), "public origin: there is none");
+    let layer = layer.public_origin("http://gate.test:8080").unwrap();
+    let again = layer.handle().sandbox_setup("TOKEN").unwrap();
+    assert_eq!(again.to_json(), setup.to_json());
 }
 
 /// What an `eval` of the set-up leaves behind is all that git needs, and it may be repeated with a new token.
@@ -338,7 +344,7 @@ async fn git_needs_nothing_but_the_set_up() {
     let home = Home::new("git");
     let gate = format!("http://{}", front.addr);
     let tell = |token: &str| {
-        let setup = handle.sandbox_setup(&gate, token).unwrap();
+        let setup = handle.sandbox_setup_at(&gate, token).unwrap();
         home.evaluates(&setup.to_shell(), ":");
     };
     tell("garbage");

@@ -83,8 +83,7 @@ struct Endless;
 impl Verifier for Endless {
     async fn verify(&self, _: &str, _: SystemTime) -> Result<Arc<Claims>, TokenError> {
         let end = SystemTime::UNIX_EPOCH + Duration::from_secs(i64::MAX.unsigned_abs());
-        let claims = Claims::new("box-1", end).map_err(|_| TokenError::Claim)?;
-        Ok(Arc::new(claims))
+        Ok(Arc::new(Claims::new("box-1", end)?))
     }
 }
 

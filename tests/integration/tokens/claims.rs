@@ -41,7 +41,7 @@ async fn claims_of_the_embedders_own_reach_the_service_typed() {
         stack
             .issuer
             .issue("box-1")
-            .session("run-7")
+            .session_id("run-7")
             .claims(&own)
             .sign()
             .unwrap(),
@@ -120,7 +120,7 @@ async fn an_issuer_makes_no_token_that_its_verifier_would_refuse() {
     assert!(refused(issue("")));
     assert!(refused(issue("box\n")));
     assert!(refused(issue(&"x".repeat(257))));
-    assert!(refused(issue("box").session("")));
+    assert!(refused(issue("box").session_id("")));
     assert!(refused(issue("box").expires_in(Duration::from_millis(999))));
     assert!(refused(issue("box").claims(&"no object")));
     for reserved in [

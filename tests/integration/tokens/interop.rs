@@ -67,7 +67,7 @@ async fn jose_verifies_a_token_of_ours() {
         process.stdout.write(JSON.stringify({ payload, protectedHeader, refused }));
     "#;
     let issuer = stack.issuer.clone().issuer("me").audience("proxy");
-    let token = stack.watched(issuer.issue("box-1").session("run-7").sign().unwrap());
+    let token = stack.watched(issuer.issue("box-1").session_id("run-7").sign().unwrap());
     let Some(output) = node(&stack, script, &token) else {
         return;
     };

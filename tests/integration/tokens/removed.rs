@@ -116,7 +116,7 @@ struct Down(Arc<AtomicUsize>);
 impl Verifier for Down {
     async fn verify(&self, _: &str, _: SystemTime) -> Result<Arc<Claims>, TokenError> {
         self.0.fetch_add(1, Ordering::SeqCst);
-        Err(TokenError::Unavailable)
+        Err(TokenError::unavailable("the store is down"))
     }
 }
 

@@ -23,7 +23,12 @@ async fn served(policy: Policy) -> Scene {
 }
 
 fn token_of(scene: &Scene, sandbox: &str, session: &str, id: &str) -> String {
-    let draft = scene.stack.issuer.issue(sandbox).session(session).token(id);
+    let draft = scene
+        .stack
+        .issuer
+        .issue(sandbox)
+        .session_id(session)
+        .token_id(id);
     scene.stack.watched(draft.sign().unwrap())
 }
 

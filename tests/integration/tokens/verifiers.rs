@@ -9,6 +9,7 @@ use std::{
 
 use sallygate::{
     Issuer, JwtVerifier, async_trait,
+    door::{Reason, Rejection},
     token::{Claims, TokenError, Verifier},
 };
 use sallygate_test_support::{Stack, assert_refused};
@@ -25,7 +26,7 @@ impl Verifier for Sessions {
         self.asked.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
         match token {
-            "the-store-is-down" => Err(TokenError::Unavailable),
+            "the-store-is-down" => Err(TokenError::unavailable("the store is down")),
             _ => self.known.get(token).cloned().ok_or(TokenError::Unknown),
         }
     }
@@ -67,6 +68,61 @@ async fn a_hosts_own_opaque_tokens_open_the_door() {
     assert_refused(&answer, 401, "PROXY_TOKEN_INVALID");
     assert_eq!(front.get("/proxy/svc/a", &token).send().await.status, 200);
     assert_eq!(stack.upstream.requests().len(), 4);
+}
+
+/// Takes what the caller sends for the sandbox's id, where the store responds.
+struct Trusting(String);
+
+#[async_trait]
+impl Verifier for Trusting {
+    async fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<Claims>, TokenError> {
+        if token == "down" {
+            let cause = format!("{} did not respond", self.0);
+            return Err(TokenError::unavailable(cause));
+        }
+        let sandbox = token.replace("none", "");
+        Ok(Claims::new(sandbox, now + Duration::from_secs(60))?.into())
+    }
+}
+
+#[tokio::test]
+async fn why_a_verifier_is_unavailable_is_for_the_operator_alone() {
+    let stack = Stack::new().await;
+    let secret = stack.oracle.secret("address of the store");
+    let layer = stack.layer();
+    layer.handle().set_verifier(Trusting(secret.clone()));
+    let proxy = layer.into_service();
+    let ask = async |token: &str| {
+        let request = http::Request::get("/proxy/svc/a")
+            .header("host", "gate.test")
+            .header("authorization", format!("Bearer {token}"));
+        let request = request.body(sallygate::Body::empty()).unwrap();
+        stack.call(proxy.clone(), request).await
+    };
+    let answer = ask("down").await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (503, "PROXY_STATE_UNAVAILABLE")
+    );
+    let rejection = answer.extensions.get::<Rejection>().unwrap();
+    let Reason::Token(error) = rejection.reason() else {
+        panic!("{rejection:?}")
+    };
+    stack.oracle.saw_debug(error);
+    stack.oracle.saw_display(error);
+    stack.oracle.saw_debug(rejection);
+    let cause = error.cause().unwrap().to_string();
+    assert_eq!(cause, format!("{secret} did not respond"));
+    assert_eq!(*error, TokenError::unavailable("anything"));
+
+    // Claims that cannot be made are no claims, and those that can are.
+    let answer = ask("none").await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (401, "PROXY_TOKEN_INVALID")
+    );
+    assert!(stack.upstream.requests().is_empty());
+    assert_eq!(ask("box-1").await.status, 200);
 }
 
 #[tokio::test]
