@@ -252,10 +252,10 @@ impl Body {
         (self, replay)
     }
 
-    /// Passes the trailer section, if one comes, through `rule`.
-    pub(crate) fn filter_trailers(mut self, rule: TrailerRule) -> Self {
+    /// Passes the trailer section, if one comes, through a rule. A body that can have none does not ask for it.
+    pub(crate) fn filter_trailers(mut self, rule: impl FnOnce() -> TrailerRule) -> Self {
         if !self.is_end_stream() {
-            self.guard.get_or_insert_with(Guard::unbounded).trailers = Some(rule);
+            self.guard.get_or_insert_with(Guard::unbounded).trailers = Some(rule());
         }
         self
     }

@@ -8,6 +8,8 @@ mod future;
 pub(crate) mod intake;
 mod panic;
 mod refusal;
+#[cfg(test)]
+mod skeleton;
 
 pub use self::{
     cors::Cors,

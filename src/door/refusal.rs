@@ -17,8 +17,10 @@ pub(crate) trait RefusalFormat {
     /// Adds the headers that belong to the status: challenges, allowed methods.
     fn headers(&self, rejection: &Rejection, headers: &mut HeaderMap);
 
-    /// The name of the service in the log, for whoever reads it.
-    fn service(&self) -> Option<&str>;
+    /// The name of the service in the log, where there are several.
+    fn service(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// Makes the response to a request that stopped, and records why it did. With `close`, the connection is not used again.

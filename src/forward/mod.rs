@@ -19,7 +19,7 @@ use std::pin::pin;
 use http::Response;
 
 pub(crate) use self::{
-    outgoing::{Outgoing, Prepared},
+    outgoing::Outgoing,
     rules::{Injected, Rules},
     send::OutboundService,
     websocket::{WebSocket, is_extended_connect},

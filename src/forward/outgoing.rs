@@ -1,10 +1,10 @@
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
-use http::{HeaderMap, Method, Request, Uri, Version};
+use http::{Extensions, Request, Version};
 
 use crate::{
     Body,
-    body::{TrailerRule, UploadProgress},
+    body::UploadProgress,
     exchange::Admission,
     forward::{Rules, WebSocket},
     service::RequestId,
@@ -28,42 +28,27 @@ pub(super) struct Scope {
     pub(super) request_id: RequestId,
 }
 
-/// What a door took apart, with its caller's identity taken out.
-pub(crate) struct Prepared {
-    pub(crate) method: Method,
-    /// Absolute: the origin is that of a target.
-    pub(crate) uri: Uri,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Body,
-    pub(crate) websocket: Option<Box<WebSocket>>,
-    pub(crate) version: Version,
-    pub(crate) request_id: RequestId,
-}
-
 impl<R: Rules> Outgoing<R> {
-    /// Puts a request together for its way out. The body is bounded and ends with the exchange; `trailers` makes the rule
-    /// for its trailers, if it can have any.
+    /// Puts a request on its way. Its URI is absolute, with the origin of a target; the caller's identity is out of its
+    /// headers and of its trailers. Its body is bounded, and ends with the exchange.
     pub(crate) fn new(
         admission: Admission,
-        prepared: Prepared,
+        mut request: Request<Body>,
+        websocket: Option<Box<WebSocket>>,
+        request_id: RequestId,
         rules: R,
-        trailers: impl FnOnce() -> TrailerRule,
     ) -> Self {
-        let (body, upload) = prepared.body.upload(rules.bounds().body_bytes);
-        let body = match &upload {
-            Some(_) => body.filter_trailers(trailers()),
-            None => body,
-        };
-        let mut request = Request::new(admission.guard(body));
-        *request.method_mut() = prepared.method;
-        *request.uri_mut() = prepared.uri;
-        *request.headers_mut() = prepared.headers;
+        // What layers outside have left there is for this side alone.
+        *request.extensions_mut() = Extensions::new();
+        let version = request.version();
+        let (body, upload) = mem::take(request.body_mut()).upload(rules.bounds().body_bytes);
+        *request.body_mut() = admission.guard(body);
         let scope = Scope {
             admission,
-            websocket: prepared.websocket,
+            websocket,
             upload,
-            version: prepared.version,
-            request_id: prepared.request_id,
+            version,
+            request_id,
         };
         Self {
             request,

@@ -145,7 +145,7 @@ fn clean(
     let body = if version < Version::HTTP_2 && parts.headers.contains_key(CONTENT_LENGTH) {
         body
     } else {
-        body.filter_trailers(rules.trailers())
+        body.filter_trailers(|| rules.trailers())
     };
     Ok(Response::from_parts(parts, body.bounded(limit)))
 }

@@ -1,12 +1,16 @@
 use http::{HeaderMap, Request, Response};
 
 use crate::{
-    Body, Target, body::TrailerRule, rejection::Reason, service::Bounds, upstream::headers::Via,
+    Body, Target,
+    body::TrailerRule,
+    rejection::Reason,
+    service::Bounds,
+    upstream::headers::{self, Via},
 };
 
 /// What a door decides about one admitted request: what is injected, and what of the response its caller may have.
 ///
-/// The first six methods are a door's own. The others are for what is injected from somewhere that may have another one;
+/// The first five methods are a door's own. The others are for what is injected from somewhere that may have another one;
 /// by default there is none.
 pub(crate) trait Rules: Send + Sync {
     /// How large, how long.
@@ -28,8 +32,10 @@ pub(crate) trait Rules: Send + Sync {
     fn clean(&self, headers: &mut HeaderMap, target: &Target);
 
     /// Makes the rule for the trailers of the response. Asked once, and last of all: it outlives the rules, and may take what
-    /// it needs out of them.
-    fn trailers(&self) -> TrailerRule;
+    /// it needs out of them. By default, what belongs to a connection goes.
+    fn trailers(&self) -> TrailerRule {
+        Box::new(|trailers| headers::remove_hop_by_hop(trailers, |_| false))
+    }
 
     /// Waits until what is injected is there.
     fn ready(&self) -> impl Future<Output = Result<(), Reason>> + Send {

@@ -4,7 +4,7 @@
 //! head is one message in one reading; [`Authenticated`], whose caller is known; [`Admitted`], which may be sent. The last
 //! step makes an [`Outgoing`] request of it, from which the corridor goes on.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use http::{Request, Version, request::Parts};
 
@@ -13,7 +13,7 @@ use crate::{
     body::DrainOnDrop,
     door::intake,
     exchange::Admission,
-    forward::{Outgoing, Prepared, WebSocket},
+    forward::{Outgoing, WebSocket},
     limit::{NoPermit, Permits},
     proxy::{
         authorize,
@@ -153,7 +153,7 @@ impl Asked {
             None if head.uri.path().starts_with('/') => return Err(Reason::NotFound),
             None => return Err(Reason::Path(PathProblem::Unroutable)),
         };
-        let asked = std::mem::take(&mut head.uri);
+        let asked = mem::take(&mut head.uri);
         let (service, rest) = route.split(asked.path())?;
         // As lenient as the most lenient service: by the service called, the response would tell which there are.
         intake::check_path(rest, asked.query(), registry.encoded_slashes())?;
@@ -274,38 +274,43 @@ impl Admitted {
             entry,
         } = caller;
         let below = head.uri.path_and_query().ok_or(Reason::Origin)?;
-        let uri = entry.config.target().join(below);
-        let uri = uri.map_err(|_| Reason::UriTooLong)?;
+        let joined = entry.config.target().join(below);
+        let joined = joined.map_err(|_| Reason::UriTooLong)?;
         if websocket.is_some() {
             token::remove_from_subprotocols(&mut head.headers, &token);
         }
         let injected = scope.snapshot.registry.injected();
-        let split = headers::split_request(head.headers, &entry.policy, injected, &token);
+        let split = headers::split_request(
+            mem::take(&mut head.headers),
+            &entry.policy,
+            injected,
+            &token,
+        );
         let taken = Taken {
-            uri: head.uri,
+            uri: mem::replace(&mut head.uri, joined),
             headers: split.taken,
             host: split.host,
-            extensions: head.extensions,
+            extensions: mem::take(&mut head.extensions),
         };
         let now = scope.config.exchanges.now();
         let context = Context::new(claims, entry.clone(), scope.request_id, now, taken);
-        let prepared = Prepared {
-            method: head.method,
-            uri,
-            headers: split.passed,
-            body,
-            websocket,
-            version: scope.version,
-            request_id: scope.request_id,
-        };
+        head.headers = split.passed;
         let rules = ServiceRules::new(scope.config.clone(), entry, context, by_host);
         let snapshot = &scope.snapshot;
-        Ok(Outgoing::new(admission, prepared, rules, || {
+        // Trailers are held to the same rules as headers.
+        let body = body.filter_trailers(|| {
             let snapshot = snapshot.clone();
-            // Trailers are held to the same rules as headers.
             Box::new(move |trailers| {
                 headers::clean_request_trailers(trailers, snapshot.registry.injected(), &token);
             })
-        }))
+        });
+        let request = Request::from_parts(head, body);
+        Ok(Outgoing::new(
+            admission,
+            request,
+            websocket,
+            scope.request_id,
+            rules,
+        ))
     }
 }

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use sallygate::{ConfigError, Revocations, proxy::Handle};
+use sallygate::{Revocations, proxy::Handle};
 
 use crate::{Failure, config::Config, outbound::Outbound, refusal::Refusal, source::Source};
 
@@ -52,14 +52,14 @@ impl Reload {
                 change.remove_service(gone.as_str());
             }
             for service in services {
-                service(change)?;
+                service(change).map_err(within)?;
             }
             change.set_verifier(verifier);
             // Last: they cannot be undone.
             revoked
                 .iter()
                 .try_for_each(|one| one.tell(&self.revocations))?;
-            Ok::<_, ConfigError>(())
+            Ok::<_, Failure>(())
         })?;
         Ok(())
     }

@@ -56,11 +56,9 @@ impl Config {
             proxy = proxy.cors(cors(origins)?);
         }
         let mut services = self.services(make_key)?.into_iter();
-        let added = proxy
+        proxy
             .handle()
-            .update(|change| services.try_for_each(|service| service(change)));
-        added
-            .map_err(|problem| Refusal::new("services", format!("usable services ({problem})")))?;
+            .update(|change| services.try_for_each(|service| service(change)))?;
         Ok(proxy)
     }
 

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) type MakeKey = fn(&Source) -> Result<Credential, Refusal>;
 
 /// A service that only needs to be put in.
-pub(crate) type Install = Box<dyn FnOnce(&mut Change) -> Result<(), ConfigError>>;
+pub(crate) type Install = Box<dyn FnOnce(&mut Change) -> Result<(), Refusal>>;
 
 /// A table `[services.NAME]`.
 pub(crate) struct Upstream {
@@ -97,5 +97,13 @@ impl fmt::Display for Upstream {
 }
 
 fn install(name: ServiceName, service: impl ServiceConfig) -> Install {
-    Box::new(move |change| change.set_service(name.as_str(), service))
+    Box::new(move |change| {
+        let set = change.set_service(name.as_str(), service);
+        set.map_err(|problem| {
+            Refusal::new(
+                format!("services.{name}"),
+                format!("a usable service ({problem})"),
+            )
+        })
+    })
 }

@@ -1,16 +1,14 @@
 //! `[limits]`, and what a service's table says of how much, how long and how many.
 
-use std::{net::TcpListener, time::Duration};
+use std::net::TcpListener;
 
 use http_body_util::BodyExt;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use sallygate::Body;
-use sallygate_test_support::{Answer, Upstream, within};
+use sallygate_test_support::{Answer, PATIENCE, Reply, Upstream, within};
 
 use super::{TOKEN, held_back, refusals::refused};
 use crate::process::{Gateway, Site, client};
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Site {
     /// The service `up` with these keys, besides those of the file.
@@ -149,6 +147,31 @@ async fn headers_are_as_many_and_as_large_as_the_file_says() {
 }
 
 #[tokio::test]
+async fn headers_of_responses_are_as_many_and_as_large_as_the_file_says() {
+    // Two fields, beside content-length: of 2, 5 and 32 bytes each.
+    let site =
+        Site::answering(|_| Reply::response("200 OK\r\nx-0: 00001\r\nx-1: 00001", "hello")).await;
+    let token = site.token(TOKEN).await;
+    for (key, enough) in [
+        ("response_header_fields", 3),
+        // content-length: 5 is 14 and 1 and 32.
+        ("response_header_bytes", 2 * (3 + 5 + 32) + 14 + 1 + 32),
+    ] {
+        for (limit, status) in [(enough, 200), (enough - 1, 502)] {
+            let limit = format!("{key} = {limit}\n");
+            for file in [
+                site.bounded("", &limit),
+                site.bounded(&format!("[limits]\n{limit}"), ""),
+            ] {
+                let gateway = site.start(&file).await;
+                let answer = gateway.get("/proxy/up/a", &token).await;
+                assert_eq!(answer.status, status, "{file}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn headers_over_http_2_are_as_large_as_the_file_says() {
     let site = Site::new().await;
     let token = site.token(TOKEN).await;
@@ -260,16 +283,20 @@ async fn a_connection_that_is_not_made_is_given_up_after_the_time_of_the_file() 
     let token = site.token(TOKEN).await;
     // It takes connections, and says nothing of TLS.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = mute.local_addr().unwrap();
+    let mute = |name: &str, more: &str| {
+        format!(
+            "[services.{name}]\ntarget = \"https://{address}\"\ninject = \"bearer\"\n\
+             credential = {{ env = \"MY_API_KEY\" }}\n{more}"
+        )
+    };
     let timeout = "connect_timeout = \"1s\"\n";
-    let secure = format!(
-        "{timeout}[services.mute]\ntarget = \"https://{}\"\ninject = \"bearer\"\n\
-         credential = {{ env = \"MY_API_KEY\" }}\n{timeout}",
-        mute.local_addr().unwrap()
-    );
-    let gateway = site.start(&site.bounded("", &secure)).await;
-    // Sooner than after the ten seconds that it takes by itself.
-    let answer = gateway.get("/proxy/mute/a", &token);
-    let answer = within(Duration::from_secs(9), answer).await;
+    let services = [timeout, &mute("brief", timeout), &mute("usual", "")];
+    let gateway = site.start(&site.bounded("", &services.concat())).await;
+    let answer = tokio::select! {
+        brief = gateway.get("/proxy/brief/a", &token) => brief,
+        usual = gateway.get("/proxy/usual/a", &token) => panic!("sooner: {}", usual.status),
+    };
     assert_eq!(
         (answer.status, answer.code().as_str()),
         (504, "PROXY_TARGET_TIMEOUT")
@@ -322,6 +349,8 @@ async fn as_many_requests_are_under_way_as_the_file_says() {
     let in_all = (503, "PROXY_STATE_UNAVAILABLE");
     for (top, more, refusal) in [
         ("[limits]\nconcurrent_per_sandbox = 1\n", "", per_sandbox),
+        ("[limits]\nconcurrent = 1\n", "", in_all),
+        ("", "concurrent_per_sandbox = 1\n", per_sandbox),
         ("", "concurrent = 1\n", in_all),
     ] {
         let gateway = site.start(&site.bounded(top, more)).await;
@@ -334,9 +363,6 @@ async fn as_many_requests_are_under_way_as_the_file_says() {
         let second = Answer::of(&site.oracle, second).await;
         assert_eq!(second.code(), code, "{top}{more}");
         drop(first);
-        within(Duration::from_secs(20), async {
-            while ask().await.status() != 200 {}
-        })
-        .await;
+        within(PATIENCE, async { while ask().await.status() != 200 {} }).await;
     }
 }

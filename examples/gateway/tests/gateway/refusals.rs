@@ -269,7 +269,7 @@ async fn a_bad_file_is_refused_by_key_and_expectation_and_never_by_value() {
         (
             bearer,
             of("inject", "{ header = \"host\" }"),
-            upstream("inject: expected a place for a key"),
+            "services.up: expected a usable service (service up: a key goes into a header".into(),
         ),
         (
             plaintext,

@@ -1,11 +1,12 @@
 //! `revoked`: tokens that the gateway is told not to take any more, while it runs.
 
-use std::{fs, io::Write, time::Duration};
+use std::{fs, io::Write};
 
 use http::Response;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use sallygate_test_support::{
+    PATIENCE,
     websocket::{Io, POLICY_VIOLATION, Server, ask, exchange, handshake_at, rest},
     within,
 };
@@ -19,7 +20,6 @@ use super::{
 };
 use crate::process::{Gateway, Site};
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const READ_AGAIN: &str = "gateway.toml: read again";
 
 impl Site {

@@ -74,6 +74,30 @@ async fn headers_pass_that_the_file_names() {
 }
 
 #[tokio::test]
+async fn what_the_file_takes_out_does_not_pass() {
+    let site = Site::new().await;
+    let rules = "take_out = [{ header = \"x-account\" }, { query = \"account\" }]\n";
+    // A header that is taken out for one service is taken out for all of a gateway.
+    let plain = site.start(&site.file(&site.up())).await;
+    let ruled = site.start(&site.file(&(site.up() + rules))).await;
+    let token = site.token(TOKEN).await;
+    for (gateway, line, account) in [
+        (&plain, "GET /v1/a?account=b&c=d HTTP/1.1", true),
+        (&ruled, "GET /v1/a?c=d HTTP/1.1", false),
+    ] {
+        let asked = gateway
+            .authorized("GET", "/proxy/up/a?account=b&c=d", &token)
+            .header("x-account", "b")
+            .header("x-other", "b");
+        assert_eq!(gateway.send(asked).await.status, 200, "{line}");
+        let received = site.upstream.last();
+        assert_eq!(received.line(), line);
+        assert_eq!(received.has("x-account"), account, "{line}");
+        assert!(received.has("x-other"), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn errors_are_searched_for_the_key_where_the_file_says_so() {
     let site = Site::answering(|request| {
         let slot = request.values("authorization")[0].to_owned();
@@ -119,31 +143,31 @@ async fn rules_that_make_no_sense_are_refused_by_key() {
     for (new, said) in [
         (
             "allow_encoded_slashes = 1",
-            "allow_encoded_slashes: expected true or false".to_owned(),
+            ".allow_encoded_slashes: expected true or false".to_owned(),
         ),
         (
             "redact_errors = \"yes\"",
-            "redact_errors: expected true or false".into(),
+            ".redact_errors: expected true or false".into(),
         ),
         (
             "pass_request_headers = [\"a b\"]",
-            format!("pass_request_headers: {names}"),
+            format!(".pass_request_headers: {names}"),
         ),
         (
             "pass_request_headers = \"origin\"",
-            format!("pass_request_headers: {names}"),
+            format!(".pass_request_headers: {names}"),
         ),
         (
             "pass_response_headers = [\"connection\"]",
-            "pass_response_headers: expected what can be set (".into(),
+            ": expected a usable service (header: ".into(),
         ),
         (
             "basic_challenge = \"a\\\"b\"",
-            "basic_challenge: expected what can be set (".into(),
+            ": expected a usable service (header: ".into(),
         ),
     ] {
         let new = format!("{new}\ninject = \"bearer\"");
-        let said = format!("services.up.{said}");
+        let said = format!("services.up{said}");
         refused(&site, &good, "inject = \"bearer\"", &new, &said).await;
     }
     site.start(&good).await;

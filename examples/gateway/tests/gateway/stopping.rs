@@ -1,9 +1,8 @@
 //! How it ends: what is under way finishes, or is broken off in order.
 
-use std::time::Duration;
-
 use http_body_util::BodyExt;
 use sallygate_test_support::{
+    PATIENCE,
     websocket::{GOING_AWAY, Server, ask, exchange, handshake_at, rest},
     within,
 };
@@ -15,8 +14,6 @@ use super::{
     traffic::sockets,
 };
 use crate::process::Site;
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn sockets_are_closed_in_order_and_streams_are_cut_once_the_time_for_it_is_over() {

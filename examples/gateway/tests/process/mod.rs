@@ -18,17 +18,13 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use sallygate::Body;
-use sallygate_test_support::{Answer, Oracle, Recorded, Reply, Slot, Upstream, kill, within};
-use tokio::{
-    sync::watch,
-    task::spawn_blocking,
-    time::{Instant, sleep},
+use sallygate_test_support::{
+    Answer, Oracle, PATIENCE, Recorded, Reply, Slot, Upstream, kill, within,
 };
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 
 /// The gateway.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_sallygate-gateway");
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What an operator has: a folder for files, a signing secret, a key, and the API that the key opens.
 pub(crate) struct Site {
@@ -278,14 +274,10 @@ impl Gateway {
     }
 
     pub(crate) async fn exit(&mut self) -> ExitStatus {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.process.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < end, "it does not exit");
-            sleep(Duration::from_millis(5)).await;
-        }
+        // Its standard error ends with it.
+        let mut log = self.log.clone();
+        within(PATIENCE, async { while log.changed().await.is_ok() {} }).await;
+        self.process.wait().unwrap()
     }
 
     /// All that it has said on standard error, once it has stopped.
