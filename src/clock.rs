@@ -1,4 +1,4 @@
-//! Where the time comes from: one trait, so that tests and machines that sleep are no special case.
+//! Where the time comes from, so that tests and embedders can set it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

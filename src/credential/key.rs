@@ -1,3 +1,6 @@
+//! A key, wherever it comes from: fixed, from a source, or another key for each request. What uses it goes through a
+//! request's context, which remembers it, so that it can be redacted in the response and renewed after a refusal.
+
 use std::{borrow::Cow, env, fmt, sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;

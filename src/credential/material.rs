@@ -1,3 +1,6 @@
+//! One version of a key, in the forms in which it is sent. Header values are made once, marked sensitive, and wiped when
+//! the last copy goes; what a response must not contain is worked out here, too.
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::HeaderValue;
@@ -39,8 +42,8 @@ impl Material {
         })
     }
 
-    /// Whether `text` shows the key, raw or encoded.
-    pub(crate) fn shows_in(&self, text: &[u8]) -> bool {
+    /// Whether `text` contains the key, raw or encoded.
+    pub(crate) fn is_contained_in(&self, text: &[u8]) -> bool {
         self.redactions
             .iter()
             .any(|redaction| redaction.finds(text))

@@ -2,7 +2,7 @@
 //!
 //! A [`Credential`] is put into a request only through a [`Context`](crate::Context), which exists only for a caller
 //! whose token was verified. The values it gives are marked sensitive, so `Debug` hides them and HTTP/2 keeps them out
-//! of its tables. What a service was given is remembered for the length of the request, and a header of the answer that
+//! of its tables. What a service was given is remembered for the length of the request, and a header of the response that
 //! shows it is redacted. Its memory is wiped when the last copy goes.
 //!
 //! # Where a key comes from
@@ -76,31 +76,19 @@
 //! # Ok::<(), sallygate::ConfigError>(())
 //! ```
 
-mod assertion;
-mod exchange;
-mod file;
-mod github_app;
-mod google;
 mod key;
 mod material;
-mod oauth;
 mod redaction;
 mod refresh;
-mod rfc3339;
-mod signing_key;
 mod source;
 mod tenant;
-mod token_answer;
 
 pub use self::{
-    assertion::Assertion,
-    file::File,
-    github_app::GitHubApp,
-    google::{GoogleServiceAccount, GoogleToken},
     key::Credential,
-    oauth::OAuth2,
-    signing_key::SigningKey,
-    source::{Secret, Source, SourceError},
+    source::{
+        Assertion, File, GitHubApp, GoogleServiceAccount, GoogleToken, OAuth2, Secret, SigningKey,
+        Source, SourceError,
+    },
     tenant::TenantSource,
 };
 

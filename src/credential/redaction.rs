@@ -1,3 +1,6 @@
+//! Finds a key in a text, raw or in the encodings that servers and clients use. It runs over every response header, and so
+//! searches for all forms at once.
+
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},

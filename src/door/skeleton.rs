@@ -18,10 +18,10 @@ use http::{
 };
 
 use crate::{
-    Body, Client, Target,
+    Body, Client, Outcome, Target,
     door::{CatchPanic, InfallibleFuture, RefusalFormat, intake, refuse},
-    exchange::{Exchanges, Subject},
-    forward::{Injected, Outgoing, Rules, WebSocket, forward},
+    exchange::{Admission, Exchanges, Subject},
+    forward::{Outgoing, Rules, WebSocket, forward},
     limit::Permits,
     rejection::{Reason, Rejection},
     service::{Bounds, ErrorBody, RequestId, host_name},
@@ -62,8 +62,8 @@ impl Rules for Arc<Preview> {
         std::slice::from_ref(&self.target)
     }
 
-    async fn inject(&self, request: Request<Body>) -> Result<Injected, Reason> {
-        Ok(Injected::Forward(request))
+    async fn inject(&self, request: Request<Body>) -> Result<Outcome, Reason> {
+        Ok(Outcome::Forward(request))
     }
 
     fn clean(&self, headers: &mut HeaderMap, _: &Target) {
@@ -128,7 +128,7 @@ impl Preview {
         let permit = self.permits.acquire(&name, bounds);
         let permits = [permit.map_err(|_| Reason::Busy)?, None];
         let sandbox = Sandbox(name, generation, self.clone());
-        let admission = self.exchanges.admit(sandbox, permits, bounds)?;
+        let admission = Admission::new(&self.exchanges, sandbox, permits, bounds)?;
         let websocket = WebSocket::asked_for(&mut head)?;
         headers::remove_hop_by_hop(&mut head.headers, |name| *name == HOST);
         let below = head.uri.path_and_query().ok_or(Reason::Origin)?;

@@ -5,10 +5,7 @@ use std::{
 
 use crate::{
     clock::Clock,
-    exchange::{Admission, Interrupts, Subject, shutdown::Shutdown},
-    limit::Permit,
-    rejection::Reason,
-    service::Bounds,
+    exchange::{Interrupts, shutdown::Shutdown},
 };
 
 /// All requests of a door that are under way, and what they have in common. Clones are handles to the same.
@@ -34,28 +31,6 @@ impl Exchanges {
     /// Where whoever ends something tells the requests under way to look.
     pub(crate) const fn interrupts(&self) -> &Arc<Interrupts> {
         &self.interrupts
-    }
-
-    /// Admits one more request, which then holds these permits. It may go on for the grace of `bounds` once its subject's
-    /// right has expired.
-    ///
-    /// # Errors
-    ///
-    /// Once the shutdown has begun.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
-        subject: impl Subject,
-        permits: [Option<Permit>; 2],
-        bounds: &Bounds,
-    ) -> Result<Admission, Reason> {
-        let under_way = self.shutdown.enter().ok_or(Reason::ShuttingDown)?;
-        Ok(Admission::new(
-            self.clone(),
-            subject,
-            under_way,
-            permits,
-            bounds,
-        ))
     }
 
     /// Ends the door in order; gives the number of requests that were broken off.

@@ -79,16 +79,22 @@ struct BodyShare {
 const FAR: u64 = 253_402_300_799_000;
 
 impl Admission {
-    pub(super) fn new(
-        exchanges: Arc<Exchanges>,
+    /// Admits one more request, which holds these permits from here on. It may go on for the grace of `bounds` once its
+    /// subject's right has expired.
+    ///
+    /// # Errors
+    ///
+    /// Once the shutdown has begun.
+    pub(crate) fn new(
+        exchanges: &Arc<Exchanges>,
         subject: impl Subject,
-        under_way: UnderWay,
         permits: [Option<Permit>; 2],
         bounds: &Bounds,
-    ) -> Self {
+    ) -> Result<Self, Reason> {
+        let under_way = exchanges.shutdown.enter().ok_or(Reason::ShuttingDown)?;
         let channel = exchanges.interrupts.channel(subject.id());
         let expires_at = subject.expires_at();
-        Self(Share(Arc::new(Exchange {
+        Ok(Self(Share(Arc::new(Exchange {
             ends_at: AtomicU64::new(expires_at.map_or(FAR, |at| millis(at, bounds.expiry_grace))),
             grace: bounds.expiry_grace,
             idle_timeout: bounds.idle_timeout,
@@ -101,9 +107,9 @@ impl Admission {
                 _permits: permits,
             })),
             shares: AtomicUsize::new(1),
-            exchanges,
+            exchanges: exchanges.clone(),
             subject,
-        })))
+        }))))
     }
 
     /// There is a response: from here on its body decides how long the exchange lasts.

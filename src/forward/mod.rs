@@ -20,7 +20,7 @@ use http::Response;
 
 pub(crate) use self::{
     outgoing::Outgoing,
-    rules::{Injected, Rules},
+    rules::Rules,
     send::OutboundService,
     websocket::{WebSocket, is_extended_connect},
 };

@@ -1,7 +1,7 @@
 use http::{HeaderMap, Request, Response};
 
 use crate::{
-    Body, Target,
+    Body, Outcome, Target,
     body::TrailerRule,
     rejection::Reason,
     service::Bounds,
@@ -26,7 +26,7 @@ pub(crate) trait Rules: Send + Sync {
     fn inject(
         &self,
         request: Request<Body>,
-    ) -> impl Future<Output = Result<Injected, Reason>> + Send;
+    ) -> impl Future<Output = Result<Outcome, Reason>> + Send;
 
     /// Makes headers that the caller may have of those that `target` sent.
     fn clean(&self, headers: &mut HeaderMap, target: &Target);
@@ -68,11 +68,4 @@ pub(crate) trait Rules: Send + Sync {
     fn redact(&self, body: bytes::Bytes) -> bytes::Bytes {
         body
     }
-}
-
-/// What became of a request when something was injected.
-pub(crate) enum Injected {
-    Forward(Request<Body>),
-    /// It is responded to here; nothing is sent.
-    Respond(Response<Body>),
 }

@@ -15,11 +15,11 @@ use http_body::Body as HttpBody;
 use tower::{BoxError, Service};
 
 use crate::{
-    Body, Target, TransformError,
+    Body, Outcome, Target, TransformError,
     body::{Event, UploadProgress},
     exchange::Exchange,
     forward::{
-        Injected, Rules,
+        Rules,
         outgoing::Scope,
         replay::Replay,
         reply::{self, Reply},
@@ -96,8 +96,8 @@ async fn attempt<'r, R: Rules>(
     client: &mut impl OutboundService,
 ) -> Result<Reply<'r>, Reason> {
     match rules.inject(mem::take(request)).await? {
-        Injected::Forward(injected) => *request = injected,
-        Injected::Respond(response) => return Ok(Reply::Local(response)),
+        Outcome::Forward(injected) => *request = injected,
+        Outcome::Respond(response) => return Ok(Reply::Local(response)),
     }
     // The last look at where it goes: nothing after it changes the URI.
     let target = target_of(request, rules.targets())?;

@@ -234,7 +234,7 @@ impl Authenticated {
             acquire(&entry.permits, &entry.bounds, Reason::ServiceBusy)?,
         ];
         let sandbox = Sandbox::new(Arc::clone(claims), revocations.clone());
-        let admission = exchanges.admit(sandbox, permits, &entry.bounds)?;
+        let admission = Admission::new(exchanges, sandbox, permits, &entry.bounds)?;
         // Before the method is looked at: over HTTP/2 it is `CONNECT`, and means `GET`.
         let websocket = WebSocket::asked_for(head)?;
         // While the token still stands in its cookie.

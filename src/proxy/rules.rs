@@ -6,7 +6,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use crate::{
     Body, Context, Credential, Injection, Outcome, Target,
     body::TrailerRule,
-    forward::{Injected, Rules},
+    forward::Rules,
     proxy::config::Config,
     rejection::Reason,
     service::{Bounds, Entry},
@@ -67,15 +67,10 @@ impl Rules for ServiceRules {
     fn inject(
         &self,
         request: Request<Body>,
-    ) -> impl Future<Output = Result<Injected, Reason>> + Send {
+    ) -> impl Future<Output = Result<Outcome, Reason>> + Send {
         // Called at once, so that the future holds no more than the box that `transform` is.
         let transform = self.entry.config.transform(request, &self.context);
-        async move {
-            match transform.await.map_err(Reason::Transform)? {
-                Outcome::Forward(request) => Ok(Injected::Forward(request)),
-                Outcome::Respond(response) => Ok(Injected::Respond(response)),
-            }
-        }
+        async move { transform.await.map_err(Reason::Transform) }
     }
 
     fn clean(&self, headers: &mut HeaderMap, target: &Target) {

@@ -1,3 +1,6 @@
+//! What an embedder says about an API: the trait, what becomes of a request, and why a service did not prepare one. Three
+//! methods are required, and the others say by default what is safe.
+
 use std::{borrow::Cow, fmt, slice, sync::Arc};
 
 use async_trait::async_trait;
@@ -30,7 +33,7 @@ pub trait ServiceConfig: Send + Sync + 'static {
     /// services that do not exist, so that they look like one that does.
     fn validate<'r>(&self, request: &'r Parts) -> Option<Cow<'r, str>>;
 
-    /// Puts the credential in, or answers.
+    /// Puts the credential in, or responds.
     ///
     /// `Host`, `Content-Length` and headers about the connection are decided after it: what it sets of them is dropped.
     /// A URI that leaves the service's [`targets`](Self::targets) is answered with 502. There is no limit on how long it
@@ -62,17 +65,17 @@ pub trait ServiceConfig: Send + Sync + 'static {
         &[]
     }
 
-    /// Whether the upstream refuses the key with this answer. Defaults to status 401.
+    /// Whether the upstream refuses the key with this response. Defaults to status 401.
     ///
     /// Keys that come from a source are then fetched anew: see [`injections`](Self::injections).
-    fn refuses_key(&self, answer: &Response<Body>) -> bool {
-        answer.status() == StatusCode::UNAUTHORIZED
+    fn refuses_key(&self, response: &Response<Body>) -> bool {
+        response.status() == StatusCode::UNAUTHORIZED
     }
 
     /// The error in the API's own words, so that its clients show what it says; status and headers stay. `None`, the
     /// default, leaves the proxy's own.
     ///
-    /// Not asked before the caller's token is verified: until then every answer is the same for services that exist and
+    /// Not asked before the caller's token is verified: until then every response is the same for services that exist and
     /// those that do not.
     ///
     /// # Example

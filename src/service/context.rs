@@ -1,3 +1,6 @@
+//! What a service is told about the request that it transforms. It exists only for a verified token, it knows which keys
+//! the service may put in, and it remembers which it did, for redaction and renewal.
+
 use std::{
     collections::hash_map::RandomState,
     fmt,
@@ -28,7 +31,7 @@ pub struct Context {
     request_id: RequestId,
     now: SystemTime,
     caller: Caller,
-    used: Mutex<Used>,
+    injected: Mutex<Injected>,
 }
 
 /// What stays behind of the caller's request when it goes out.
@@ -43,14 +46,14 @@ pub(crate) struct Caller {
 
 /// The versions of credentials that this request was given; rarely more than one.
 #[derive(Default)]
-pub(crate) struct Used {
-    first: Option<Use>,
-    more: Vec<Use>,
+pub(crate) struct Injected {
+    first: Option<Version>,
+    more: Vec<Version>,
     /// What was chosen, by which chooser.
     chosen: Vec<(Credential, Result<Credential, SourceError>)>,
 }
 
-struct Use {
+struct Version {
     material: Arc<Material>,
     /// Where another one may be had, should the upstream refuse this.
     renewable: Option<Credential>,
@@ -70,7 +73,7 @@ impl Context {
             request_id,
             now,
             caller,
-            used: Mutex::default(),
+            injected: Mutex::default(),
         }
     }
 
@@ -167,11 +170,11 @@ impl Context {
     }
 
     pub(crate) fn remember(&self, renewable: Option<Credential>, material: Arc<Material>) {
-        let mut used = self.used();
+        let mut used = self.injected();
         if used.iter().any(|known| Arc::ptr_eq(known, &material)) {
             return;
         }
-        let new = Use {
+        let new = Version {
             material,
             renewable,
         };
@@ -187,31 +190,33 @@ impl Context {
         chooser: &Credential,
         choose: impl FnOnce() -> Result<Credential, SourceError>,
     ) -> Result<Credential, SourceError> {
-        let known = |used: &Used| {
+        let known = |used: &Injected| {
             let mut chosen = used.chosen.iter();
             chosen
                 .find(|(by, _)| by.is(chooser))
                 .map(|(_, chosen)| chosen.clone())
         };
-        if let Some(chosen) = known(&self.used()) {
+        if let Some(chosen) = known(&self.injected()) {
             return chosen;
         }
         // Not under the lock: it is the embedder's code.
         let chosen = choose();
-        self.used().chosen.push((chooser.clone(), chosen.clone()));
+        self.injected()
+            .chosen
+            .push((chooser.clone(), chosen.clone()));
         chosen
     }
 
     /// The text without the credentials that this request was given.
     pub(crate) fn redact(&self, text: Bytes) -> Bytes {
-        self.used().redact(text)
+        self.injected().redact(text)
     }
 
     /// After the upstream refused what it was sent: whether there is another key to try.
     pub(crate) async fn renew(&self) -> bool {
         let renewable: Vec<_> = self
-            .used()
-            .uses()
+            .injected()
+            .versions()
             .filter_map(|used| Some((used.renewable.clone()?, used.material.clone())))
             .collect();
         let mut renewed = false;
@@ -221,48 +226,48 @@ impl Context {
         renewed
     }
 
-    fn used(&self) -> MutexGuard<'_, Used> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    fn injected(&self) -> MutexGuard<'_, Injected> {
+        self.injected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Shows what this request was given so far.
-    pub(crate) fn with_injected<T>(&self, see: impl FnOnce(&Used) -> T) -> T {
-        see(&self.used())
+    pub(crate) fn with_injected<T>(&self, see: impl FnOnce(&Injected) -> T) -> T {
+        see(&self.injected())
     }
 
     /// Gives what this request was given, once nothing more is injected.
-    pub(crate) fn take_injected(&self) -> Used {
-        std::mem::take(&mut *self.used())
+    pub(crate) fn take_injected(&self) -> Injected {
+        std::mem::take(&mut *self.injected())
     }
 }
 
-impl Used {
-    fn uses(&self) -> impl Iterator<Item = &Use> {
+impl Injected {
+    fn versions(&self) -> impl Iterator<Item = &Version> {
         self.first.iter().chain(&self.more)
     }
 
     fn iter(&self) -> impl Iterator<Item = &Arc<Material>> {
-        self.uses().map(|used| &used.material)
+        self.versions().map(|used| &used.material)
     }
 
-    /// The text without any of them; nothing, where one still shows in another form.
+    /// The text without any of them; nothing, where it still contains one in another form.
     fn redact(&self, text: Bytes) -> Bytes {
-        if !self.shows_in(&text) {
+        if !self.is_contained_in(&text) {
             return text;
         }
         let redacted = self
             .iter()
             .fold(text.into(), |text: Vec<u8>, material| material.redact(text));
-        if self.shows_in(&redacted) {
+        if self.is_contained_in(&redacted) {
             Bytes::new()
         } else {
             redacted.into()
         }
     }
 
-    /// Whether `text` shows any of them, raw or encoded.
-    pub(crate) fn shows_in(&self, text: &[u8]) -> bool {
-        self.iter().any(|material| material.shows_in(text))
+    /// Whether `text` contains any of them, raw or encoded.
+    pub(crate) fn is_contained_in(&self, text: &[u8]) -> bool {
+        self.iter().any(|material| material.is_contained_in(text))
     }
 }
 

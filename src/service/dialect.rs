@@ -7,22 +7,18 @@ use http::HeaderMap;
 
 use crate::{
     rejection::Rejection,
-    service::{ErrorBody, anthropic, gemini, openai, stripe},
+    service::{ErrorBody, known::KNOWN},
 };
 
 /// Words a rejection as an API does.
 pub(crate) type Words = fn(&Rejection) -> ErrorBody;
 
-/// What each client's requests bear. The first that is there counts.
-const CLIENTS: [(&str, Words); 4] = [
-    ("anthropic-version", anthropic::error),
-    ("stripe-version", stripe::error),
-    ("x-goog-api-client", gemini::error),
-    // The SDKs made by the same generator as OpenAI's have a header of their own beside it.
-    ("x-stainless-lang", openai::error),
-];
-
+/// Of the first known API whose clients' header is there. (The clients made by the same generator as OpenAI's have a header
+/// of their own beside it, and come before it in the list.)
 pub(crate) fn of(headers: &HeaderMap) -> Option<Words> {
-    let speaks = |(header, _): &&(&str, Words)| headers.contains_key(*header);
-    CLIENTS.iter().find(speaks).map(|(_, words)| *words)
+    let speaks = |header| headers.contains_key(header);
+    let mut known = KNOWN.iter();
+    known
+        .find(|known| known.client.is_some_and(speaks))
+        .map(|known| known.error)
 }

@@ -1,3 +1,5 @@
+//! The body of an error in an API's own form, so that its clients can read what the proxy refuses.
+
 use bytes::Bytes;
 use http::HeaderValue;
 

@@ -1,3 +1,6 @@
+//! A ready-made service for any API whose clients send a key: it takes the token where the key stands, and puts the key
+//! there. The APIs that are known by name are made of it.
+
 use std::{borrow::Cow, fmt};
 
 use async_trait::async_trait;
@@ -8,14 +11,14 @@ use crate::{
     rejection::Rejection,
     service::{
         Context, ErrorBody, Injection, Limits, Outcome, PathPattern, Place, SandboxSetup,
-        ServiceConfig, SetupScope, Target, TransformError,
+        ServiceConfig, SetupScope, Target, TransformError, known::Known,
     },
 };
 
 /// A service that swaps the caller's token for a key.
 ///
-/// The token is looked for where the key goes, and in `Authorization: Bearer`. Some APIs are known by name:
-/// [`anthropic`](Self::anthropic), for example.
+/// The token is looked for where the key goes, and in `Authorization: Bearer`. Some APIs are
+/// [known by name](Self::known_names): [`anthropic`](Self::anthropic), for example.
 ///
 /// # Example
 ///
@@ -43,7 +46,7 @@ pub struct Api {
     target: Target,
     /// The target and those of the routes.
     targets: Vec<Target>,
-    accepts: Vec<Place>,
+    pub(super) accepts: Vec<Place>,
     policy: Policy,
     closure: Option<Closure>,
     /// What is put into every request that takes no route.
@@ -52,11 +55,9 @@ pub struct Api {
     injections: Vec<Injection>,
     headers: Vec<(HeaderName, HeaderValue)>,
     routes: Vec<Route>,
-    error: Option<fn(&Rejection) -> ErrorBody>,
-    setup: Option<Setup>,
+    /// What is known of it by name.
+    pub(super) known: Option<&'static Known>,
 }
-
-type Setup = Box<dyn Fn(&SetupScope<'_>) -> SandboxSetup + Send + Sync>;
 
 type Closure =
     Box<dyn Fn(Request<Body>, &Context) -> Result<Outcome, TransformError> + Send + Sync>;
@@ -133,16 +134,9 @@ impl Api {
     }
 
     /// An API that is known by name.
-    pub(super) fn known(
-        target: Target,
-        place: Place,
-        key: Credential,
-        error: fn(&Rejection) -> ErrorBody,
-        setup: impl Fn(&SetupScope<'_>) -> SandboxSetup + Send + Sync + 'static,
-    ) -> Self {
+    pub(super) fn of(known: &'static Known, target: Target, place: Place, key: Credential) -> Self {
         let mut service = Self::new(target, Injection::new(place, key));
-        service.error = Some(error);
-        service.setup = Some(Box::new(setup));
+        service.known = Some(known);
         service
     }
 
@@ -157,8 +151,7 @@ impl Api {
             injections: Vec::new(),
             headers: Vec::new(),
             routes: Vec::new(),
-            error: None,
-            setup: None,
+            known: None,
         }
     }
 
@@ -279,7 +272,7 @@ impl ServiceConfig for Api {
         if let Some(transform) = &self.closure {
             request = match transform(request, ctx)? {
                 Outcome::Forward(request) => request,
-                answered => return Ok(answered),
+                response => return Ok(response),
             };
         }
         for injection in &self.own {
@@ -293,12 +286,12 @@ impl ServiceConfig for Api {
     }
 
     fn error(&self, rejection: &Rejection) -> Option<ErrorBody> {
-        self.error.map(|error| error(rejection))
+        self.known.map(|known| (known.error)(rejection))
     }
 
     fn setup(&self, scope: &SetupScope<'_>) -> SandboxSetup {
-        match &self.setup {
-            Some(setup) => setup(scope),
+        match self.known {
+            Some(known) => (known.setup)(scope, &self.targets),
             None => generic_setup(scope),
         }
     }

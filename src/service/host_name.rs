@@ -1,3 +1,5 @@
+//! Host names as they are compared: lower case, without a port or the root's dot.
+
 use http::{HeaderMap, Uri, header::HOST};
 
 /// The name of a host, in lower case and without a port: `gate.example.com`.

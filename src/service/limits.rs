@@ -1,3 +1,6 @@
+//! Limits and time-outs, of a proxy and of one service: one type to set them, and one to read them, in which the two are
+//! merged and the defaults filled in.
+
 use std::{num::NonZeroUsize, time::Duration};
 
 use crate::upstream::YEAR;

@@ -9,16 +9,8 @@
 //! refused, and stay refused when [`Api::policy`] adjusts what passes. [Services and credentials](crate::_documentation::services) has the
 //! details.
 //!
-//! | API | constructor | the token is found in | the key goes into |
-//! | --- | --- | --- | --- |
-//! | Anthropic | [`Api::anthropic`] | `x-api-key`, Bearer | `x-api-key` |
-//! | Gemini | [`Api::gemini`] | `x-goog-api-key`, Bearer, `?key=` | `x-goog-api-key` |
-//! | GitHub: REST, GraphQL | [`Api::github`] | Bearer, `Authorization: token`, the password of Basic | Bearer |
-//! | GitHub: git over HTTPS | the same | the same | the password of `x-access-token`, in Basic |
-//! | OpenAI | [`Api::openai`] | Bearer | Bearer |
-//! | S3, R2, MinIO, … | `S3::new`, with the feature `sigv4` | the access key id of a signature or a presigned URL, Bearer | a signature |
-//! | Slack | [`Api::slack`] | Bearer, `?token=` | Bearer |
-//! | Stripe | [`Api::stripe`] | Bearer, the user name of Basic | Bearer |
+//! [`Api::anthropic`], [`gemini`](Api::gemini), [`github`](Api::github), [`openai`](Api::openai),
+//! [`slack`](Api::slack), [`stripe`](Api::stripe), and `S3`, with the feature `sigv4`, for whatever speaks like it.
 //!
 //! # Example
 //!
@@ -60,19 +52,16 @@
 //! }
 //! ```
 
-mod anthropic;
 mod config;
 mod context;
 pub(crate) mod dialect;
 mod error_body;
-mod gemini;
 mod generic;
-mod github;
 pub(crate) mod host_name;
 mod injection;
+mod known;
 mod limits;
 mod name;
-mod openai;
 mod path_pattern;
 mod place;
 mod policy;
@@ -80,8 +69,6 @@ mod registry;
 #[cfg(feature = "sigv4")]
 mod s3;
 mod setup;
-mod slack;
-mod stripe;
 mod target;
 
 pub use self::{
@@ -104,7 +91,7 @@ pub use self::{
 pub use self::s3::S3;
 
 pub(crate) use self::{
-    context::{Caller, Used},
+    context::{Caller, Injected},
     limits::Bounds,
     place::check_user,
     policy::DEFAULT,

@@ -1,3 +1,5 @@
+//! The name of a service, as it stands in the path. It is checked once, so that it can be put into URLs and logs as it is.
+
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 use crate::ConfigError;

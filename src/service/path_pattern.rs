@@ -1,4 +1,7 @@
-use std::str::FromStr;
+//! Patterns of paths. To allow, a path must match byte for byte; to refuse, any spelling counts that some server may take
+//! for the pattern, because servers decode and fold paths in different ways.
+
+use std::{fmt, str::FromStr};
 
 use percent_encoding::percent_decode;
 
@@ -135,6 +138,19 @@ fn hides_a_slash(segment: &str) -> bool {
             .get(..2)
             .is_some_and(|hex| hex.eq_ignore_ascii_case("2f") || hex.eq_ignore_ascii_case("5c"))
     })
+}
+
+/// As it is parsed.
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for segment in &self.segments {
+            match segment {
+                Segment::Any => f.write_str("/*")?,
+                Segment::Exactly(name) => write!(f, "/{name}")?,
+            }
+        }
+        f.write_str(if self.open { "/**" } else { "" })
+    }
 }
 
 impl FromStr for PathPattern {

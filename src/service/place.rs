@@ -1,3 +1,6 @@
+//! Where a key or a token stands in a request: how it is found there, and how a key is put there alone. All that differs
+//! between a header, a cookie, a path segment and a query parameter is in this file.
+
 use std::borrow::Cow;
 
 use http::{

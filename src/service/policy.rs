@@ -1,3 +1,6 @@
+//! What a service lets through. Its setters add or narrow, and what is wrong with one of them is said when the service is
+//! added to a proxy.
+
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::{
@@ -26,8 +29,8 @@ use crate::{
 pub struct Policy {
     pub(crate) methods: Option<Vec<Method>>,
     /// A path must be in each of these lists.
-    paths: Vec<Vec<PathPattern>>,
-    refused_paths: Vec<PathPattern>,
+    pub(super) paths: Vec<Vec<PathPattern>>,
+    pub(super) refused_paths: Vec<PathPattern>,
     pub(super) taken_out: Vec<Place>,
     pub(crate) pass_request: Vec<HeaderName>,
     pub(crate) pass_response: Vec<HeaderName>,
@@ -105,7 +108,7 @@ impl Policy {
         &self.limits
     }
 
-    /// Reads the bodies of error answers (4xx and 5xx, 64 KiB at most) and takes the credential out of them: for APIs that
+    /// Reads the bodies of error responses (4xx and 5xx, 64 KiB at most) and takes the credential out of them: for APIs that
     /// say which key they refuse. A compressed one is left out; a longer one is answered with 502. Defaults to passing them on
     /// unread, unless the credential stands in the URI, which many servers repeat.
     #[must_use]

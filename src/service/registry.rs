@@ -1,3 +1,6 @@
+//! The services of one proxy as a request sees them, and what follows from having them together: which headers nobody may
+//! send, and what a 401 asks for. A change makes a new one.
+
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},

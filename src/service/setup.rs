@@ -1,3 +1,5 @@
+//! What a sandbox needs so that its tools call the proxy: environment variables, files and commands, as data and as text.
+
 use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;

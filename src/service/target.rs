@@ -1,3 +1,5 @@
+//! An upstream's origin and base path. Nothing that a caller sends can change either: paths are joined, never resolved.
+
 use std::{fmt, str::FromStr};
 
 use bytes::Bytes;

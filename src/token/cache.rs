@@ -1,3 +1,6 @@
+//! Tokens that were verified already: the next request with one of them costs a look-up instead of a signature. Bounded,
+//! and compared as a whole.
+
 use std::{
     collections::{HashMap, hash_map::RandomState},
     hash::{BuildHasher, BuildHasherDefault, Hasher},

@@ -1,3 +1,6 @@
+//! What a token says of its holder, once it is verified. Whatever verifier made them, the proxy checks expiry and
+//! revocation itself.
+
 use std::{
     fmt,
     time::{Duration, SystemTime, UNIX_EPOCH},

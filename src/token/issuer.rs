@@ -1,3 +1,5 @@
+//! Makes the tokens that go into sandboxes. What its own verifier would refuse, it does not sign.
+
 use std::{
     fmt,
     sync::Arc,

@@ -1,3 +1,5 @@
+//! The signature of a JWT and its three parts, before anything in it is believed (RFC 7515).
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 

@@ -1,3 +1,5 @@
+//! Verifies JWTs. Every claim is read with a type and checked here, because libraries leave much of it to the caller.
+
 use std::{
     fmt,
     sync::Arc,

@@ -1,3 +1,5 @@
+//! Tokens that are good no more before they expire. What is remembered is bounded by how long any token lives.
+
 use std::{
     collections::{HashMap, hash_map::RandomState},
     fmt,

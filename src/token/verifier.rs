@@ -1,3 +1,5 @@
+//! The trait by which an embedder's own tokens are accepted, why one is refused, and the proof that one was accepted.
+
 use std::{fmt, ops::Deref, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
@@ -175,7 +177,7 @@ pub(crate) async fn verify(
     now: SystemTime,
 ) -> Result<Verified<Arc<Claims>>, TokenError> {
     let claims = match verifier.verify_now(token, now) {
-        Some(answer) => answer?,
+        Some(claims) => claims?,
         None => verifier.verify(token, now).await?,
     };
     if claims.expired(now) {

@@ -8,6 +8,7 @@
     reason = "these are tests"
 )]
 
+mod architecture;
 mod attacks;
 mod config;
 mod credentials;

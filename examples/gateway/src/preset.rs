@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use http::{HeaderName, HeaderValue};
-use sallygate::{Api, Credential};
+use sallygate::Api;
 
 use crate::{
     refusal::Refusal, rules::Rules, section::Section, source::Source, target::Address,
@@ -18,27 +18,23 @@ pub(crate) struct Preset {
 }
 
 enum Known {
-    At(fn(Credential) -> Api, Option<Address>),
+    At(Option<Address>),
     GithubAt { web: Address, api: Address },
 }
 
-/// The name of a known API, what makes it, and the keys that only its table has.
-type Row = (&'static str, fn(Credential) -> Api, &'static [&'static str]);
-
-/// All of them but S3, of which `s3.rs` takes care.
-const KNOWN: [Row; 6] = [
-    ("anthropic", Api::anthropic, &[]),
-    ("gemini", Api::gemini, &[]),
-    ("github", Api::github, &["web"]),
-    ("openai", Api::openai, &["organization", "project"]),
-    ("slack", Api::slack, &[]),
-    ("stripe", Api::stripe, &[]),
-];
-
-/// What may stand under `preset`.
+/// What may stand under `preset`: every API that the library knows, and S3, of which `s3.rs` takes care.
 pub(crate) fn expected() -> String {
-    let known = KNOWN.iter().map(|(name, ..)| format!("\"{name}\""));
+    let known = Api::known_names().map(|name| format!("\"{name}\""));
     format!("{} or \"s3\"", known.collect::<Vec<_>>().join(", "))
+}
+
+/// The keys that the table of one known API has and others have not.
+fn own_keys(name: &str) -> &'static [&'static str] {
+    match name {
+        "github" => &["web"],
+        "openai" => &["organization", "project"],
+        _ => &[],
+    }
 }
 
 impl Preset {
@@ -51,9 +47,10 @@ impl Preset {
             "http2",
             "ca_file",
         ];
-        let Some(&(name, make, own)) = KNOWN.iter().find(|(known, ..)| *known == name) else {
+        let Some(name) = Api::known_names().find(|known| *known == name) else {
             return Err(section.refuse("preset", expected()));
         };
+        let own = own_keys(name);
         section.only(&[&KEYS[..], own, &Rules::keys()].concat())?;
         let mut headers = Vec::new();
         for (key, name) in [
@@ -76,7 +73,7 @@ impl Preset {
                     api: Address::required(section, "target")?,
                 }
             } else {
-                Known::At(make, Address::optional(section, "target")?)
+                Known::At(Address::optional(section, "target")?)
             },
             headers,
             credential: Source::required(section, "credential")?,
@@ -87,7 +84,7 @@ impl Preset {
     /// Where it is, if the file says so.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
         let addresses = match &self.api {
-            Known::At(_, address) => [address.as_ref(), None],
+            Known::At(address) => [address.as_ref(), None],
             Known::GithubAt { web, api } => [Some(web), Some(api)],
         };
         addresses.into_iter().flatten()
@@ -96,8 +93,14 @@ impl Preset {
     pub(crate) fn service(&self, make_key: MakeKey) -> Result<Api, Refusal> {
         let key = make_key(&self.credential)?;
         let service = match &self.api {
-            Known::At(make, None) => make(key),
-            Known::At(make, Some(address)) => make(key).with_target(address.target.clone()),
+            Known::At(address) => {
+                let known = Api::known(self.name, key);
+                let service = known.ok_or_else(|| Refusal::new("preset", expected()))?;
+                match address {
+                    None => service,
+                    Some(address) => service.with_target(address.target.clone()),
+                }
+            }
             Known::GithubAt { web, api } => {
                 Api::github_at(web.target.clone(), api.target.clone(), key)
             }

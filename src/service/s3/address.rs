@@ -1,3 +1,5 @@
+//! Which bucket and object a request is about, from its path or its host, in the one spelling that is sent.
+
 use super::{encoding, refusal::Refusal};
 use crate::TransformError;
 

@@ -1,3 +1,5 @@
+//! What a copy reads from: a bucket and an object that the path does not name, held to the same bounds.
+
 use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 

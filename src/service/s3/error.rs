@@ -1,3 +1,5 @@
+//! Errors in S3's XML, which its clients read.
+
 use http::StatusCode;
 
 use super::refusal::Refusal;

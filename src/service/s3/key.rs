@@ -1,3 +1,5 @@
+//! The real key as the signing wants it: an id, a secret and perhaps a session token, in one text.
+
 use std::sync::Arc;
 
 use aws_credential_types::Credentials;

@@ -1,3 +1,6 @@
+//! S3: clients sign with their key instead of sending it. The caller's signature is taken off, what it names is checked,
+//! and the request is signed anew with the real key.
+
 mod address;
 mod copy_source;
 mod encoding;
@@ -128,7 +131,7 @@ impl S3 {
         })
     }
 
-    /// Answers 403 for any other bucket, be it of a copy source. Defaults to all that the key may use.
+    /// Responds with 403 for any other bucket, be it of a copy source. Defaults to all that the key may use.
     ///
     /// Of these buckets, objects are the caller's to read, write and delete, as far as the key may; settings it may only
     /// read, because some of them lead to other buckets. It cannot make or delete the buckets themselves.
@@ -148,7 +151,7 @@ impl S3 {
         Ok(self)
     }
 
-    /// Answers 403 for any key that does not begin with this. Defaults to none.
+    /// Responds with 403 for any key that does not begin with this. Defaults to none.
     ///
     /// # Errors
     ///
@@ -314,8 +317,8 @@ impl ServiceConfig for S3 {
     }
 
     /// S3 has no 401.
-    fn refuses_key(&self, answer: &Response<Body>) -> bool {
-        answer.status() == StatusCode::FORBIDDEN
+    fn refuses_key(&self, response: &Response<Body>) -> bool {
+        response.status() == StatusCode::FORBIDDEN
     }
 
     fn error(&self, rejection: &Rejection) -> Option<ErrorBody> {

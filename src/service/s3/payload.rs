@@ -1,3 +1,5 @@
+//! What the signature says of the body. Bodies stream, so that it is the hash that the client announced, or none.
+
 use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_ENCODING};
 use http_body::Body as HttpBody;
 

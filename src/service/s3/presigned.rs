@@ -1,3 +1,5 @@
+//! Presigned URLs: what makes one is taken out of the query, and its own expiry is checked.
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderName, HeaderValue, header::HeaderMap};

@@ -1,3 +1,5 @@
+//! The query of a request, decoded once, so that what is checked is what is sent.
+
 use percent_encoding::percent_decode_str;
 
 use super::{encoding, refusal::Refusal};

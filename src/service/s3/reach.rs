@@ -1,3 +1,5 @@
+//! How far callers get: the buckets and the prefix that a service is bound to, and what a request may ask within them.
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::{
@@ -232,7 +234,7 @@ fn below_prefix(method: &Method, query: &Query, prefix: &Prefix) -> bool {
     }
 }
 
-/// Whether a query has none but these parameters, what the answer's headers should be, and `x-id`, which means nothing.
+/// Whether a query has none but these parameters, what the response's headers should be, and `x-id`, which means nothing.
 fn only(query: &Query, allowed: &[&str]) -> bool {
     query
         .names()

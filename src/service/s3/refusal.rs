@@ -1,3 +1,5 @@
+//! Why a request is refused, by S3's own codes, on which its clients act.
+
 use std::fmt;
 
 use crate::TransformError;

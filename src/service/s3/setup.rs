@@ -1,3 +1,5 @@
+//! What AWS's own clients, rclone and s3fs need in a sandbox.
+
 use std::fmt::Write;
 
 use crate::service::{SandboxSetup, SetupScope};

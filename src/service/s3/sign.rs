@@ -1,3 +1,5 @@
+//! Signature Version 4, by the SDK's own crate: every header that it is given is signed, and the URI as it is.
+
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;

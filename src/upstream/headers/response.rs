@@ -7,7 +7,7 @@ use http::{
 };
 
 use super::{is_credential, is_framing, is_proxy_authentication, remove_all, remove_hop_by_hop};
-use crate::service::{Policy, Used};
+use crate::service::{Injected, Policy};
 
 /// Headers by which an upstream would act on the host application or on the proxy's origin.
 fn is_for_the_host(name: &str) -> bool {
@@ -55,8 +55,8 @@ pub(crate) fn is_broken_response(headers: &HeaderMap) -> bool {
     }
 }
 
-/// What happens to the headers of an response, but for those that lead elsewhere.
-pub(crate) fn clean_response(headers: &mut HeaderMap, policy: &Policy, used: &Used) {
+/// What happens to the headers of a response, but for those that lead elsewhere.
+pub(crate) fn clean_response(headers: &mut HeaderMap, policy: &Policy, used: &Injected) {
     remove_from_response(headers, policy);
     if headers.contains_key(WWW_AUTHENTICATE) {
         retain_values(headers, WWW_AUTHENTICATE, |value| {
@@ -78,7 +78,7 @@ fn remove_from_response(headers: &mut HeaderMap, policy: &Policy) {
 }
 
 /// Framing, credential and cookie fields have no business in a trailer section (RFC 9110 §6.5.1).
-pub(crate) fn clean_trailers(trailers: &mut HeaderMap, used: &Used) {
+pub(crate) fn clean_trailers(trailers: &mut HeaderMap, used: &Injected) {
     remove_all(trailers, |name| {
         let text = name.as_str();
         is_framing(name)
@@ -98,10 +98,12 @@ pub(crate) fn clean_trailers(trailers: &mut HeaderMap, used: &Used) {
     redact(trailers, used);
 }
 
-fn redact(headers: &mut HeaderMap, used: &Used) {
-    remove_all(headers, |name| used.shows_in(name.as_str().as_bytes()));
+fn redact(headers: &mut HeaderMap, used: &Injected) {
+    remove_all(headers, |name| {
+        used.is_contained_in(name.as_str().as_bytes())
+    });
     for (name, value) in headers.iter_mut() {
-        if used.shows_in(value.as_bytes()) && *name != CONTENT_LENGTH {
+        if used.is_contained_in(value.as_bytes()) && *name != CONTENT_LENGTH {
             *value = HeaderValue::from_static("[redacted]");
         }
     }

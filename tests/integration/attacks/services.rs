@@ -156,26 +156,20 @@ async fn what_a_known_service_refuses_is_refused_in_every_spelling() {
     let key = || stack.key.clone();
     let target =
         || Target::dangerous_plaintext(&format!("http://{}", stack.upstream.addr)).unwrap();
-    let services = [
-        ("anthropic", Api::anthropic(key()).with_target(target())),
-        ("openai", Api::openai(key()).with_target(target())),
-        ("gemini", Api::gemini(key()).with_target(target())),
-        ("stripe", Api::stripe(key()).with_target(target())),
-        ("slack", Api::slack(key()).with_target(target())),
-        ("github", Api::github_at(target(), target(), key())),
-    ];
-    let layer = services
-        .into_iter()
-        .fold(stack.empty_layer(), |layer, (name, service)| {
-            layer.service(name, service).unwrap()
-        });
+    let layer = Api::known_names().fold(stack.empty_layer(), |layer, name| {
+        let service = match name {
+            "github" => Api::github_at(target(), target(), key()),
+            name => Api::known(name, key()).unwrap().with_target(target()),
+        };
+        layer.service(name, service).unwrap()
+    });
     for name in ["x-api-key", "x-goog-api-key"] {
         let slot = Slot::Header(name).show(&stack.secret_key);
         stack.upstream.accept(slot);
     }
     let front = stack.serve(layer.into_service()).await;
     let token = stack.token();
-    for (service, good, paths) in [
+    let rows = [
         (
             "anthropic",
             "/v1/messages",
@@ -211,7 +205,11 @@ async fn what_a_known_service_refuses_is_refused_in_every_spelling() {
                 "/app/installations/1/access_tokens",
             ],
         ),
-    ] {
+    ];
+    let mut names: Vec<_> = rows.iter().map(|(name, ..)| *name).collect();
+    names.sort_unstable();
+    assert_eq!(names, Api::known_names().collect::<Vec<_>>());
+    for (service, good, paths) in rows {
         let before = stack.upstream.requests().len();
         front
             .get(&format!("/proxy/{service}{good}"), &token)

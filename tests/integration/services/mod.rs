@@ -97,6 +97,11 @@ impl Called {
 
 const BEARER: (&str, &str) = ("authorization", "Bearer TOKEN");
 
+/// The known API of this name.
+fn known(name: &str, key: Credential) -> Api {
+    Api::known(name, key).unwrap_or_else(|| panic!("{name} is not known"))
+}
+
 fn origin(stack: &Stack) -> Target {
     Target::dangerous_plaintext(&format!("http://{}", stack.upstream.addr)).unwrap()
 }

@@ -13,6 +13,8 @@ use sallygate::{
 use sallygate_test_support::{Reply, Slot, Stack, program};
 use serde_json::Value;
 
+use super::known;
+
 const HOSTILE: [&str; 13] = [
     "plain",
     "two words",
@@ -256,17 +258,10 @@ async fn all_services_are_set_up_together() {
         .service("my-api", Api::bearer(stack.target(), key()))
         .unwrap()
         .service("9.own", Named(stack.target()))
-        .unwrap()
-        .service("anthropic", Api::anthropic(key()))
-        .unwrap()
-        .service("openai", Api::openai(key()))
-        .unwrap()
-        .service("gemini", Api::gemini(key()))
-        .unwrap()
-        .service("stripe", Api::stripe(key()))
-        .unwrap()
-        .service("slack", Api::slack(key()))
         .unwrap();
+    let layer = Api::known_names().fold(layer, |layer, name| {
+        layer.service(name, known(name, key())).unwrap()
+    });
     let setup = layer
         .handle()
         .sandbox_setup_at("http://gate.test:8080", "TOKEN")
@@ -278,6 +273,9 @@ async fn all_services_are_set_up_together() {
         "ANTHROPIC_BASE_URL": format!("{base}/anthropic"),
         "BASE": format!("{base}/9.own"),
         "GEMINI_API_KEY": "TOKEN",
+        "GITHUB_API_URL": format!("{base}/github"),
+        "GITHUB_GRAPHQL_URL": format!("{base}/github/graphql"),
+        "GITHUB_TOKEN": "TOKEN",
         "GOOGLE_GEMINI_BASE_URL": format!("{base}/gemini"),
         "MY_API_BASE_URL": format!("{base}/my-api"),
         "MY_API_KEY": "TOKEN",

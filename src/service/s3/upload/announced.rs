@@ -1,3 +1,5 @@
+//! The trailers that an upload announces, checksums, and how they are sent on.
+
 /// The trailers that a request says will come: checksums, which are all that S3 takes there.
 #[derive(Debug)]
 pub(in super::super) struct Announced {

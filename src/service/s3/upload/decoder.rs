@@ -1,3 +1,5 @@
+//! Takes the chunks of an upload apart (`aws-chunked`), with their signatures, in constant memory.
+
 use bytes::{Buf, Bytes};
 use memchr::memchr;
 

@@ -1,3 +1,5 @@
+//! Puts the data of an upload into chunks again, of one length, so that the length of the whole is known beforehand.
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;

@@ -1,10 +1,22 @@
+//! The Gemini API: clients put the key into a header or into the query, and uploads begin here.
+
 use http::{HeaderName, Method, StatusCode};
 use serde_json::json;
 
 use crate::{
     Credential, Policy,
     rejection::Rejection,
-    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, place::Kind},
+    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, known::Known, place::Kind},
+};
+
+pub(super) static KNOWN: Known = Known {
+    name: "gemini",
+    api: Api::gemini,
+    client: Some("x-goog-api-client"),
+    error,
+    setup,
+    title: "Gemini",
+    remark: "",
 };
 
 impl Api {
@@ -54,14 +66,14 @@ impl Api {
         );
         let place = Place::header(HeaderName::from_static("x-goog-api-key"));
         let target = Target::known("generativelanguage.googleapis.com", "/");
-        Self::known(target, place, key, error, setup)
+        Self::of(&KNOWN, target, place, key)
             .replace_policy(policy.take_out([parameter.clone()]).redact_errors())
             .accept(parameter)
     }
 }
 
 /// As google.rpc has it: <https://google.aip.dev/193>.
-pub(super) fn error(rejection: &Rejection) -> ErrorBody {
+fn error(rejection: &Rejection) -> ErrorBody {
     let status = match rejection.status() {
         StatusCode::UNAUTHORIZED => "UNAUTHENTICATED",
         StatusCode::FORBIDDEN => "PERMISSION_DENIED",
@@ -94,7 +106,7 @@ pub(super) fn error(rejection: &Rejection) -> ErrorBody {
     ErrorBody::json(body.to_string())
 }
 
-fn setup(scope: &SetupScope<'_>) -> SandboxSetup {
+fn setup(scope: &SetupScope<'_>, _: &[Target]) -> SandboxSetup {
     // Not GOOGLE_API_KEY as well: the SDKs warn where both are set.
     SandboxSetup::new()
         .env("GOOGLE_GEMINI_BASE_URL", scope.base())

@@ -1,3 +1,5 @@
+//! Reads the times that token endpoints write. A crate for dates would be too much for one format.
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Reads a time such as `2016-07-11T22:14:10Z` ([RFC 3339] §5.6), from 1970 on. Fractions of a second are dropped.

@@ -1,7 +1,29 @@
+//! Where keys come from that change: what the proxy asks of a source, and one file for each that is ready-made. What
+//! several of them share (a token endpoint, its responses, signing keys) stands beside them.
+
+mod assertion;
+mod exchange;
+mod file;
+mod github_app;
+mod google;
+mod oauth;
+mod rfc3339;
+mod signing_key;
+mod token_response;
+
 use std::{fmt, time::SystemTime};
 
 use async_trait::async_trait;
 use zeroize::Zeroizing;
+
+pub use self::{
+    assertion::Assertion,
+    file::File,
+    github_app::GitHubApp,
+    google::{GoogleServiceAccount, GoogleToken},
+    oauth::OAuth2,
+    signing_key::SigningKey,
+};
 
 /// Where a key comes from that can change: a file, a token endpoint, a vault.
 ///
@@ -24,8 +46,8 @@ pub trait Source: Send + Sync + 'static {
 ///
 /// Its memory is wiped when it goes.
 pub struct Secret {
-    pub(super) text: Zeroizing<String>,
-    pub(super) expires_at: Option<SystemTime>,
+    pub(in crate::credential) text: Zeroizing<String>,
+    pub(in crate::credential) expires_at: Option<SystemTime>,
 }
 
 impl Secret {

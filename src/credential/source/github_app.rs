@@ -1,3 +1,5 @@
+//! Installation tokens of a GitHub App. An assertion signed with the app's key is exchanged for a token of an hour.
+
 use std::{
     fmt,
     time::{Duration, SystemTime},
@@ -15,10 +17,12 @@ use zeroize::Zeroizing;
 use crate::{
     Client, ConfigError, Target,
     credential::{
-        Secret, SigningKey, Source, SourceError,
-        assertion::date,
-        exchange::{Exchange, post},
-        rfc3339, sensitive,
+        Secret, SigningKey, Source, SourceError, sensitive,
+        source::{
+            assertion::date,
+            exchange::{Exchange, post},
+            rfc3339,
+        },
     },
 };
 
@@ -50,7 +54,7 @@ pub struct GitHubApp {
 }
 
 /// It describes every repository that was named, 500 at most, in some kilobytes each.
-const ANSWER: usize = 4 * 1024 * 1024;
+const RESPONSE_MAX: usize = 4 * 1024 * 1024;
 
 /// GitHub wants the one dated back, and the other no more than ten minutes ahead.
 const BACK: Duration = Duration::from_secs(60);
@@ -136,7 +140,7 @@ impl GitHubApp {
 impl Source for GitHubApp {
     async fn fetch(&self, now: SystemTime) -> Result<Secret, SourceError> {
         #[derive(Deserialize)]
-        struct Answer {
+        struct Response {
             token: String,
             expires_at: String,
         }
@@ -156,10 +160,10 @@ impl Source for GitHubApp {
             HeaderName::from_static("x-github-api-version"),
             HeaderValue::from_static("2022-11-28"),
         );
-        let said = self.exchange.send(request, ANSWER).await?;
-        let answer: Answer = said.read()?;
-        let secret = Secret::new(answer.token);
-        let expires_at = rfc3339::parse(&answer.expires_at).ok_or(SourceError::Malformed)?;
+        let said = self.exchange.send(request, RESPONSE_MAX).await?;
+        let response: Response = said.read()?;
+        let secret = Secret::new(response.token);
+        let expires_at = rfc3339::parse(&response.expires_at).ok_or(SourceError::Malformed)?;
         Ok(secret.expires_at(expires_at))
     }
 }

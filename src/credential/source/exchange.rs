@@ -1,3 +1,6 @@
+//! How a token endpoint is asked: one request, a limit on its response and on its time, and errors that show nothing of
+//! either. All sources that ask over HTTP go through it.
+
 use std::{sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
@@ -44,20 +47,20 @@ impl Exchange {
         }
     }
 
-    /// Sends `request` and reads the answer, `limit` bytes at most.
+    /// Sends `request` and reads the response, `limit` bytes at most.
     pub(super) async fn send(
         &self,
         request: Request<Body>,
         limit: usize,
     ) -> Result<Said, SourceError> {
         let exchange = async {
-            let answer = self.client.clone().oneshot(request).await;
-            let answer = answer.map_err(|error| match UpstreamError::of(&error) {
+            let response = self.client.clone().oneshot(request).await;
+            let response = response.map_err(|error| match UpstreamError::of(&error) {
                 UpstreamError::Broken => SourceError::Malformed,
                 UpstreamError::Timeout => SourceError::Timeout,
                 _ => SourceError::Unreachable,
             })?;
-            let (parts, body) = answer.into_parts();
+            let (parts, body) = response.into_parts();
             let body = body
                 .read(limit)
                 .await
@@ -70,13 +73,13 @@ impl Exchange {
                 body,
             })
         };
-        let answer = tokio::time::timeout(self.timeout, exchange).await;
-        answer.map_err(|_| SourceError::Timeout)?
+        let response = tokio::time::timeout(self.timeout, exchange).await;
+        response.map_err(|_| SourceError::Timeout)?
     }
 }
 
 impl Said {
-    /// The body of an answer that is not a refusal.
+    /// The body of an response that is not a refusal.
     pub(super) fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, SourceError> {
         if !self.status.is_success() {
             return Err(self.refusal());

@@ -1,10 +1,22 @@
+//! The Stripe API: clients put the key into Bearer or into the user name of Basic.
+
 use http::{Method, StatusCode};
 use serde_json::json;
 
 use crate::{
     Credential, Policy,
     rejection::Rejection,
-    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target},
+    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, known::Known},
+};
+
+pub(super) static KNOWN: Known = Known {
+    name: "stripe",
+    api: Api::stripe,
+    client: Some("stripe-version"),
+    error,
+    setup,
+    title: "Stripe",
+    remark: r#". Stripe's SDKs read no base URL: `StripeClient(key, base_addresses={"api": …})`"#,
 };
 
 impl Api {
@@ -51,13 +63,13 @@ impl Api {
             ],
         );
         let target = Target::known("api.stripe.com", "/");
-        Self::known(target, Place::bearer(), key, error, setup)
+        Self::of(&KNOWN, target, Place::bearer(), key)
             .replace_policy(policy)
             .accept(Place::basic_user())
     }
 }
 
-pub(super) fn error(rejection: &Rejection) -> ErrorBody {
+fn error(rejection: &Rejection) -> ErrorBody {
     let kind = match rejection.status() {
         StatusCode::UNAUTHORIZED => "authentication_error",
         StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
@@ -75,7 +87,7 @@ pub(super) fn error(rejection: &Rejection) -> ErrorBody {
     ErrorBody::json(body.to_string())
 }
 
-fn setup(scope: &SetupScope<'_>) -> SandboxSetup {
+fn setup(scope: &SetupScope<'_>, _: &[Target]) -> SandboxSetup {
     SandboxSetup::new()
         .env("STRIPE_API_BASE", scope.base())
         .env("STRIPE_API_KEY", scope.token())

@@ -1,3 +1,5 @@
+//! The private keys that sign assertions, read from PEM and checked when they are set up, not when they are first used.
+
 use std::fmt;
 
 use aws_lc_rs::{

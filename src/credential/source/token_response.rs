@@ -1,13 +1,15 @@
+//! What a token endpoint says when it gives a token (RFC 6749 §5.1). Servers take liberties with it, which are known here.
+
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::credential::{Secret, SourceError, exchange::Said};
+use crate::credential::{Secret, SourceError, source::exchange::Said};
 
 /// What a token endpoint says when it gives a token (RFC 6749 §5.1).
 #[derive(Deserialize)]
-pub(super) struct TokenAnswer {
+pub(super) struct TokenResponse {
     access_token: String,
     token_type: String,
     expires_in: Option<Seconds>,
@@ -26,7 +28,7 @@ enum Seconds {
 /// What is longer than a hundred years is a mistake.
 const LIFE_MAX: u64 = 100 * 366 * 24 * 60 * 60;
 
-impl TokenAnswer {
+impl TokenResponse {
     pub(super) fn of(said: &Said) -> Result<Self, SourceError> {
         said.read().map_err(|error| match error {
             SourceError::Malformed if said.problem().is_some() => said.refusal(),
@@ -86,7 +88,7 @@ mod tests {
             status: StatusCode::OK,
             body: body.into(),
         };
-        let secret = TokenAnswer::of(&said)?.into_secret(UNIX_EPOCH)?;
+        let secret = TokenResponse::of(&said)?.into_secret(UNIX_EPOCH)?;
         Ok(secret
             .expires_at
             .map(|at| at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()))

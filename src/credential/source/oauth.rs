@@ -1,3 +1,6 @@
+//! Access tokens from an OAuth 2.0 token endpoint (RFC 6749), by any of three grants. A refresh token that the endpoint
+//! replaces is kept, and handed to the embedder.
+
 use std::{
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -12,10 +15,11 @@ use zeroize::Zeroizing;
 use crate::{
     Client, Target,
     credential::{
-        Assertion, Secret, Source, SourceError,
-        exchange::{Exchange, Form, basic_pair},
-        sensitive,
-        token_answer::TokenAnswer,
+        Assertion, Secret, Source, SourceError, sensitive,
+        source::{
+            exchange::{Exchange, Form, basic_pair},
+            token_response::TokenResponse,
+        },
     },
 };
 
@@ -90,8 +94,8 @@ enum Grant {
 
 pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
-/// How much of a token endpoint's answer is read.
-pub(super) const ANSWER: usize = 64 * 1024;
+/// How much of a token endpoint's response is read.
+pub(super) const RESPONSE_MAX: usize = 64 * 1024;
 
 impl OAuth2 {
     /// Asks with the client's own secret.
@@ -247,13 +251,13 @@ impl Source for OAuth2 {
             let basic = sensitive(["Basic ", &pair]).map_err(|_| SourceError::Other)?;
             request.headers_mut().insert(AUTHORIZATION, basic);
         }
-        let said = self.exchange.send(request, ANSWER).await?;
-        let mut answer = TokenAnswer::of(&said)?;
-        // First of all: the old one is good no more, whatever else is in the answer.
-        if let Some(refresh_token) = answer.take_refresh_token() {
+        let said = self.exchange.send(request, RESPONSE_MAX).await?;
+        let mut response = TokenResponse::of(&said)?;
+        // First of all: the old one is good no more, whatever else is in the response.
+        if let Some(refresh_token) = response.take_refresh_token() {
             self.rotate(refresh_token);
         }
-        answer.into_secret(now)
+        response.into_secret(now)
     }
 }
 

@@ -1,10 +1,22 @@
+//! The OpenAI API: one key may open several accounts, so the headers that choose one are taken out.
+
 use http::{HeaderName, Method, StatusCode};
 use serde_json::json;
 
 use crate::{
     Credential, Policy,
     rejection::Rejection,
-    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, place::Kind},
+    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, known::Known, place::Kind},
+};
+
+pub(super) static KNOWN: Known = Known {
+    name: "openai",
+    api: Api::openai,
+    client: Some("x-stainless-lang"),
+    error,
+    setup,
+    title: "OpenAI",
+    remark: "",
 };
 
 /// Which of the accounts that a key opens is used, and pays.
@@ -30,7 +42,7 @@ impl Api {
     ///
     /// A key may open several organizations and projects: which one is not the caller's choice. Its
     /// `OpenAI-Organization` and `OpenAI-Project` are taken out, and [`set_header`](Self::set_header) sets yours. (That
-    /// answers name the organization is the API's habit, in headers and bodies; it opens nothing.)
+    /// responses name the organization is the API's habit, in headers and bodies; it opens nothing.)
     ///
     /// # Example
     ///
@@ -59,13 +71,13 @@ impl Api {
         let target = Target::known("api.openai.com", "/");
         // Where the Realtime API's clients in browsers put their key.
         let in_browsers = Place::of(Kind::Subprotocol("openai-insecure-api-key.".into()));
-        Self::known(target, Place::bearer(), key, error, setup)
+        Self::of(&KNOWN, target, Place::bearer(), key)
             .replace_policy(policy)
             .accept(in_browsers)
     }
 }
 
-pub(super) fn error(rejection: &Rejection) -> ErrorBody {
+fn error(rejection: &Rejection) -> ErrorBody {
     let kind = match rejection.status() {
         StatusCode::UNAUTHORIZED => "authentication_error",
         StatusCode::FORBIDDEN => "permission_error",
@@ -85,7 +97,7 @@ pub(super) fn error(rejection: &Rejection) -> ErrorBody {
     ErrorBody::json(body.to_string())
 }
 
-fn setup(scope: &SetupScope<'_>) -> SandboxSetup {
+fn setup(scope: &SetupScope<'_>, _: &[Target]) -> SandboxSetup {
     SandboxSetup::new()
         .env("OPENAI_BASE_URL", format!("{}/v1", scope.base()))
         .env("OPENAI_API_KEY", scope.token())

@@ -1,3 +1,5 @@
+//! GitHub is two targets: git over HTTPS wants Basic on one host, REST and GraphQL want Bearer on another.
+
 use http::{Method, header::AUTHORIZATION};
 
 use crate::{
@@ -5,8 +7,18 @@ use crate::{
     rejection::Rejection,
     service::{
         Api, ErrorBody, Injection, PathPattern, Place, SandboxSetup, SetupScope, Target,
-        place::Kind,
+        known::Known, place::Kind,
     },
+};
+
+pub(super) static KNOWN: Known = Known {
+    name: "github",
+    api: Api::github,
+    client: None,
+    error,
+    setup,
+    title: "GitHub",
+    remark: "; `git config --global` so that URLs of `github.com`, over HTTPS and SSH, lead here",
 };
 
 /// What git asks for over HTTP, with or without `.git` (gitprotocol-http(5)).
@@ -97,10 +109,8 @@ impl Api {
         .basic_challenge("GitHub")
         // Octokit encodes the slashes in names of branches and files.
         .allow_encoded_slashes();
-        let origin = web.clone();
-        let setup = move |scope: &SetupScope<'_>| setup(scope, &origin);
         let git = Place::of(Kind::Basic("x-access-token".into()));
-        Self::known(api, Place::bearer(), key.clone(), error, setup)
+        Self::of(&KNOWN, api, Place::bearer(), key.clone())
             .replace_policy(policy)
             .accept(Place::of(Kind::Prefixed(AUTHORIZATION, "token ".into())))
             .accept(git.clone())
@@ -109,7 +119,7 @@ impl Api {
 }
 
 /// Text, which git shows; of JSON it would tell the status alone.
-pub(super) fn error(rejection: &Rejection) -> ErrorBody {
+fn error(rejection: &Rejection) -> ErrorBody {
     ErrorBody::text(format!(
         "{} ({}, request {})\n",
         rejection.message(),
@@ -118,7 +128,15 @@ pub(super) fn error(rejection: &Rejection) -> ErrorBody {
     ))
 }
 
-fn setup(scope: &SetupScope<'_>, web: &Target) -> SandboxSetup {
+fn setup(scope: &SetupScope<'_>, targets: &[Target]) -> SandboxSetup {
+    let variables = SandboxSetup::new()
+        .env("GITHUB_API_URL", scope.base())
+        .env("GITHUB_GRAPHQL_URL", format!("{}/graphql", scope.base()))
+        .env("GITHUB_TOKEN", scope.token());
+    // That of the route for git.
+    let Some(web) = targets.get(1) else {
+        return variables;
+    };
     let (base, host) = (scope.base(), web.authority().host());
     let through = format!("url.{base}/.insteadOf");
     let header = format!("Authorization: Bearer {}", scope.token());
@@ -130,10 +148,7 @@ fn setup(scope: &SetupScope<'_>, web: &Target) -> SandboxSetup {
         let words = config(&through, value).into_iter();
         words.chain([old.to_owned()]).collect::<Vec<_>>()
     };
-    SandboxSetup::new()
-        .env("GITHUB_API_URL", base)
-        .env("GITHUB_GRAPHQL_URL", format!("{base}/graphql"))
-        .env("GITHUB_TOKEN", scope.token())
+    variables
         .command(instead(format!("{}/", web.url()), "^http"))
         .command(instead(format!("git@{host}:"), "^git@"))
         .command(instead(format!("ssh://git@{host}/"), "^ssh"))

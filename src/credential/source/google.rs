@@ -1,3 +1,6 @@
+//! Tokens of a Google service account, by its key file: access tokens for Google's APIs, id tokens for services behind
+//! them.
+
 use std::{
     fmt,
     sync::Arc,
@@ -14,10 +17,12 @@ use crate::{
     Client, ConfigError, Target,
     credential::{
         Secret, SigningKey, Source, SourceError,
-        assertion::{DRIFT, LIFETIME, date},
-        exchange::{Exchange, Form},
-        oauth::{ANSWER, JWT_BEARER},
-        token_answer::TokenAnswer,
+        source::{
+            assertion::{DRIFT, LIFETIME, date},
+            exchange::{Exchange, Form},
+            oauth::{JWT_BEARER, RESPONSE_MAX},
+            token_response::TokenResponse,
+        },
     },
 };
 
@@ -192,15 +197,15 @@ impl Source for GoogleToken {
         form.add("grant_type", JWT_BEARER);
         form.add("assertion", &self.assertion(now)?);
         let request = form.post(&self.account.endpoint)?;
-        let said = self.account.exchange.send(request, ANSWER).await?;
+        let said = self.account.exchange.send(request, RESPONSE_MAX).await?;
         match self.kind {
-            Kind::Access => TokenAnswer::of(&said)?.into_secret(now),
+            Kind::Access => TokenResponse::of(&said)?.into_secret(now),
             Kind::Id => {
                 #[derive(Deserialize)]
-                struct Answer {
+                struct Response {
                     id_token: String,
                 }
-                let Answer { id_token } = said.read()?;
+                let Response { id_token } = said.read()?;
                 let expires_at = expiry(&id_token).ok_or(SourceError::Malformed)?;
                 Ok(Secret::new(id_token).expires_at(expires_at))
             }

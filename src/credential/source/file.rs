@@ -1,3 +1,5 @@
+//! A key in a file that may change: it is read anew from time to time, and a file that is gone takes its key along.
+
 use std::{
     fmt, fs, io,
     io::Read,

@@ -1,3 +1,5 @@
+//! The signed statement by which a program identifies itself to a token endpoint (RFC 7523). Several sources send one.
+
 use std::{
     fmt,
     time::{Duration, SystemTime},

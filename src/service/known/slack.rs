@@ -1,10 +1,22 @@
+//! The Slack Web API: its methods are paths, and some of them hand out tokens or connections.
+
 use http::{Method, StatusCode};
 use serde_json::json;
 
 use crate::{
     Credential, Policy,
     rejection::Rejection,
-    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, place::Kind},
+    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, known::Known, place::Kind},
+};
+
+pub(super) static KNOWN: Known = Known {
+    name: "slack",
+    api: Api::slack,
+    client: None,
+    error,
+    setup,
+    title: "Slack",
+    remark: ". Slack's SDKs read neither: `WebClient(base_url=…, token=…)`",
 };
 
 /// Methods that hand out tokens, or a connection that needs none, and those that end the token.
@@ -54,13 +66,13 @@ impl Api {
         let parameter = Place::of(Kind::Query("token".into()));
         let policy = Policy::known([Method::GET, Method::POST], &["/*"], &REFUSED);
         let target = Target::known("slack.com", "/api");
-        Self::known(target, Place::bearer(), key, error, setup)
+        Self::of(&KNOWN, target, Place::bearer(), key)
             .replace_policy(policy.take_out([parameter.clone()]).redact_errors())
             .accept(parameter)
     }
 }
 
-pub(super) fn error(rejection: &Rejection) -> ErrorBody {
+fn error(rejection: &Rejection) -> ErrorBody {
     let error = match rejection.status() {
         StatusCode::UNAUTHORIZED => "invalid_auth",
         StatusCode::FORBIDDEN => "access_denied",
@@ -81,7 +93,7 @@ pub(super) fn error(rejection: &Rejection) -> ErrorBody {
     ErrorBody::json(body.to_string())
 }
 
-fn setup(scope: &SetupScope<'_>) -> SandboxSetup {
+fn setup(scope: &SetupScope<'_>, _: &[Target]) -> SandboxSetup {
     SandboxSetup::new()
         // Some clients put the method right behind it.
         .env("SLACK_API_URL", format!("{}/", scope.base()))

@@ -1,10 +1,22 @@
+//! The Anthropic API: its key goes into a header of its own, and the Admin API is refused.
+
 use http::{HeaderName, Method, StatusCode};
 use serde_json::json;
 
 use crate::{
     Credential, Policy,
     rejection::Rejection,
-    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target},
+    service::{Api, ErrorBody, Place, SandboxSetup, SetupScope, Target, known::Known},
+};
+
+pub(super) static KNOWN: Known = Known {
+    name: "anthropic",
+    api: Api::anthropic,
+    client: Some("anthropic-version"),
+    error,
+    setup,
+    title: "Anthropic",
+    remark: "",
 };
 
 impl Api {
@@ -39,11 +51,11 @@ impl Api {
             &["/v1/organizations/**", "/v1/oauth/**"],
         );
         let target = Target::known("api.anthropic.com", "/");
-        Self::known(target, place, key, error, setup).replace_policy(policy)
+        Self::of(&KNOWN, target, place, key).replace_policy(policy)
     }
 }
 
-pub(super) fn error(rejection: &Rejection) -> ErrorBody {
+fn error(rejection: &Rejection) -> ErrorBody {
     let kind = match rejection.status() {
         StatusCode::UNAUTHORIZED => "authentication_error",
         StatusCode::FORBIDDEN => "permission_error",
@@ -67,7 +79,7 @@ pub(super) fn error(rejection: &Rejection) -> ErrorBody {
     ErrorBody::json(body.to_string())
 }
 
-fn setup(scope: &SetupScope<'_>) -> SandboxSetup {
+fn setup(scope: &SetupScope<'_>, _: &[Target]) -> SandboxSetup {
     SandboxSetup::new()
         .env("ANTHROPIC_BASE_URL", scope.base())
         .env("ANTHROPIC_API_KEY", scope.token())
