@@ -36,9 +36,29 @@ pub use self::{
 pub use async_trait::async_trait;
 
 /// The pages of `docs/`, with their code tested.
+///
+/// A link between them is named after the file. The definition before a page leads it to the module here.
 pub mod _documentation {
+    /// [README]: crate
+    /// [refusals.md]: refusals
+    /// [services.md]: services
+    #[doc = ""]
+    #[doc = include_str!("../docs/embedding.md")]
+    pub mod embedding {}
+
+    #[doc = include_str!("../docs/failures.md")]
+    pub mod failures {}
+
+    /// [refusals.md]: refusals
+    #[doc = ""]
     #[doc = include_str!("../docs/life-of-a-request.md")]
     pub mod life_of_a_request {}
+
+    /// [failures.md]: failures
+    /// [services.md]: services
+    #[doc = ""]
+    #[doc = include_str!("../docs/refusals.md")]
+    pub mod refusals {}
 
     // Its code wants every feature; the page itself does not.
     #[cfg_attr(any(feature = "sigv4", not(doctest)), doc = include_str!("../docs/services.md"))]
