@@ -10,21 +10,21 @@
 //!    the service.
 //! 2. **Path and header check**: what two parsers could read differently is refused.
 //! 3. **Extract**: the service finds the token.
-//! 4. **Verify**: the verifier accepts the token, and it is not [revoked](crate::Revocations), or the answer is 401.
+//! 4. **Verify**: the verifier accepts the token, and it is not [revoked](crate::Revocations), or the response is 401.
 //! 5. **Authorize**: the service must exist, have room for one more request, and take this method, path and length of
 //!    body.
 //! 6. **Sanitize**: the token, other credentials and everything that says who calls are taken out.
 //! 7. **Join**: target, base path, rest and query are put together byte for byte.
-//! 8. **Transform**: the service's credentials are made ready; it puts them in, or answers.
+//! 8. **Transform**: the service's credentials are made ready; it puts them in, or responds.
 //! 9. **Origin check**: the request still goes to one of the service's own targets.
 //! 10. **Upstream**: the outbound service sends it; bodies stream both ways. After a 401, once more from 8 on, if there is
 //!     another key by then and the body was short enough to be kept.
-//! 11. **Sanitize the answer**.
+//! 11. **Sanitize the response**.
 //!
 //! A request that stops on the way is answered with a JSON body `{"error", "code", "requestId"}`, which holds what the
 //! caller may know, or with the same in the words of the API. Why it stopped is in the response's extensions, as a
 //! [`Rejection`], and in a `tracing` event. [Life of a request](crate::_documentation::life_of_a_request) has every stage,
-//! and every answer.
+//! and every response.
 //!
 //! # WebSockets
 //!
@@ -36,7 +36,7 @@
 //! The server in front must let go of the connection: `axum::serve` does; with hyper it is
 //! `serve_connection_with_upgrades`, and for HTTP/2 also `enable_connect_protocol`. (With hyper's `serve_connection` alone
 //! the handshake succeeds, and the connection ends behind it.) A server that knows of no upgrades gets 501. An outbound
-//! service other than a [`Client`](crate::Client) passes hyper's `OnUpgrade` on in the extensions of the answer.
+//! service other than a [`Client`](crate::Client) passes hyper's `OnUpgrade` on in the extensions of the response.
 //!
 //! # Example
 //!

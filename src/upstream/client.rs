@@ -114,10 +114,10 @@ impl Client {
         self.with(|settings| settings.connect_timeout = timeout)
     }
 
-    /// Gives up on an answer when neither its head has come nor any of the request's body has been sent for this long.
-    /// Defaults to 10 minutes, which is how long clients of language models wait for an answer that is not streamed.
+    /// Gives up on a response when neither its head has come nor any of the request's body has been sent for this long.
+    /// Defaults to 10 minutes, which is how long clients of language models wait for a response that is not streamed.
     ///
-    /// The body of the answer may take as long as it likes. (A layer around the client that replaces the body of a
+    /// The body of the response may take as long as it likes. (A layer around the client that replaces the body of a
     /// request hides how it moves: the time-out then counts from the beginning.)
     #[must_use]
     pub fn response_timeout(self, timeout: Duration) -> Self {
@@ -205,7 +205,7 @@ impl Client {
     }
 }
 
-/// How much of an answer may come over HTTP/2 before the caller takes it.
+/// How much of a response may come over HTTP/2 before the caller takes it.
 const WINDOW: u32 = 1 << 20;
 
 impl Default for Client {
@@ -310,15 +310,15 @@ impl Future for ResponseFuture {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let answer = match *this.connect_timeout {
+        let response = match *this.connect_timeout {
             None => this.response.poll(cx),
             Some(timeout) => connector::within(timeout, || this.response.poll(cx)),
         };
-        if let Poll::Ready(answer) = answer {
-            return Poll::Ready(match answer {
-                Ok(answer) => {
+        if let Poll::Ready(response) = response {
+            return Poll::Ready(match response {
+                Ok(response) => {
                     let place = this.place.take();
-                    Ok(answer.map(|body| Body::new(body).hold(Box::new(place))))
+                    Ok(response.map(|body| Body::new(body).hold(Box::new(place))))
                 }
                 Err(error) => Err(error.into()),
             });

@@ -7,10 +7,10 @@ use tower::{BoxError, load_shed, timeout};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpstreamError {
-    /// The answer was not HTTP, or was framed in a way that could be read differently.
-    #[error("broken answer")]
+    /// The response was not HTTP, or was framed in a way that could be read differently.
+    #[error("broken response")]
     Broken,
-    /// The connection ended before the answer.
+    /// The connection ended before the response.
     #[error("closed")]
     Closed,
     /// No connection could be made: refused, unreachable, no such name, or a TLS handshake that broke off.
@@ -22,10 +22,10 @@ pub enum UpstreamError {
     /// The outbound service turned the request away (`tower::load_shed`).
     #[error("overloaded")]
     Overloaded,
-    /// No answer in time.
+    /// No response in time.
     #[error("timed out")]
     Timeout,
-    /// The answer is longer than the service may send.
+    /// The response is longer than the service may send.
     #[error("too large")]
     TooLarge,
     /// The certificate does not verify, or the other side does not speak TLS.
@@ -33,7 +33,7 @@ pub enum UpstreamError {
     Tls,
 }
 
-/// No answer, or no connection, in time.
+/// No response, or no connection, in time.
 #[derive(Debug, thiserror::Error)]
 #[error("timed out")]
 pub(super) struct TimedOut;

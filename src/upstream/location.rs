@@ -7,7 +7,7 @@ use crate::{service::Target, upstream::path};
 
 /// Rewrites references to a target so that they lead through the proxy.
 pub(crate) struct Rewrite<'a> {
-    /// The target that answered.
+    /// The target that responded.
     pub(crate) target: &'a Target,
     /// What stands before the service's paths as callers see them: origin (if known), mount, service name.
     pub(crate) public: String,

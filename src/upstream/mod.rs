@@ -19,7 +19,7 @@
 //!
 //! Everything else passes, duplicates kept. Trailers are held to the same rules.
 //!
-//! These headers of an answer are removed:
+//! These headers of a response are removed:
 //!
 //! | what | headers |
 //! | --- | --- |
@@ -39,7 +39,7 @@
 //!
 //! Over TLS, HTTP/2 is spoken where the server offers it, else HTTP/1.1; to an `http://` target HTTP/1.1, or HTTP/2 if the
 //! target says so ([`Target::http2_prior_knowledge`](crate::Target::http2_prior_knowledge)). A WebSocket begins in HTTP/1.1
-//! and has its connection to itself. One whose answer could be read in two ways is cut, so that no other request gets
+//! and has its connection to itself. One whose response could be read in two ways is cut, so that no other request gets
 //! the rest of it.
 
 mod client;

@@ -13,7 +13,7 @@ pub(super) type Pool = legacy::Client<Connector, Body>;
 /// Pools of connections, of which each has so many requests under way.
 ///
 /// To each origin that speaks HTTP/2, a pool has one connection. Its server takes so many streams on it, and further
-/// requests would wait for one of them to end: behind answers that stream, for minutes.
+/// requests would wait for one of them to end: behind responses that stream, for minutes.
 pub(super) struct Pools {
     new: Box<dyn Fn() -> Pool + Send + Sync>,
     members: ArcSwap<Vec<Arc<Member>>>,
@@ -24,7 +24,7 @@ struct Member {
     under_way: AtomicUsize,
 }
 
-/// A request's place in a pool, until its answer has ended.
+/// A request's place in a pool, until its response has ended.
 pub(super) struct Place(Arc<Member>);
 
 /// No server should take fewer (RFC 9113 §6.5.2), and many take no more.

@@ -16,7 +16,7 @@ use hyper_util::{
 };
 use tokio::net::TcpStream;
 
-/// A connection to an upstream, which can be cut by whoever has an answer that came over it.
+/// A connection to an upstream, which can be cut by whoever has a response that came over it.
 pub(super) struct Stream {
     // Futures of the pool hold one of these, for every request.
     inner: Box<MaybeHttpsStream<TokioIo<TcpStream>>>,
@@ -30,12 +30,12 @@ struct Line {
     reader: Mutex<Option<Waker>>,
 }
 
-/// In the extensions of an answer: the connection that it came over.
+/// In the extensions of a response: the connection that it came over.
 #[derive(Clone)]
 pub(crate) struct CameOver(Arc<Line>);
 
 impl CameOver {
-    /// Ends the connection, so that it is not used again: nobody knows where its next answer begins.
+    /// Ends the connection, so that it is not used again: nobody knows where its next response begins.
     pub(crate) fn cut(&self) {
         self.0.cut.store(true, Ordering::Release);
         let reader = self.0.reader().take();

@@ -33,7 +33,7 @@ const TABLES: [Table; 5] = [
         columns: &[],
     },
     Table {
-        title: "A broken answer",
+        title: "A broken response",
         rows: &[
             "no HTTP",
             "10,000 header fields",
