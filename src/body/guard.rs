@@ -41,6 +41,9 @@ pub(super) struct Guard {
 }
 
 /// What may end a body before its time.
+///
+/// A body asks with every frame. One that nobody reads asks nothing, so a task beside it does, when it is told and when the
+/// time has come.
 pub(crate) trait Interrupt: Send + Sync {
     /// Whether the end has come.
     fn has_come(&mut self) -> bool;
@@ -74,6 +77,7 @@ pub(super) struct Stalled;
 pub(super) struct TooLarge;
 
 impl Guard {
+    /// A guard that looks after nothing yet.
     pub(super) fn unbounded() -> Box<Self> {
         Box::new(Self {
             left: u64::MAX,
@@ -89,6 +93,7 @@ impl Guard {
         })
     }
 
+    /// Leaves a note for the stage that waits for the response. What did not pass whole cannot be repeated either.
     pub(super) fn report(&self, event: Event) {
         if let Some(progress) = &self.progress {
             progress.note(event);

@@ -41,6 +41,7 @@ impl IdleTimer {
         }
     }
 
+    /// Something came. The timer itself is left alone: it is looked at when it fires.
     pub(super) const fn moved(&mut self) {
         self.waiting_since = None;
     }

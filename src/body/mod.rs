@@ -71,6 +71,7 @@ pub struct Body {
     guard: Option<Box<Guard>>,
 }
 
+/// Where the bytes come from.
 enum Kind {
     Empty,
     Full(Bytes),
@@ -238,6 +239,7 @@ impl Body {
         self
     }
 
+    /// Whether it takes no time to pass: nothing can end it early, and nothing is held for it.
     fn is_buffered(&self) -> bool {
         matches!(self.kind, Kind::Empty | Kind::Full(_)) || self.is_end_stream()
     }
@@ -284,6 +286,7 @@ impl Body {
         self.end();
     }
 
+    /// It is over: what was held for it is free now, and not only when the body is dropped.
     fn end(&mut self) {
         if let Some(guard) = &mut self.guard {
             guard.held = None;

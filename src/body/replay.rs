@@ -11,6 +11,7 @@ use super::Body;
 #[derive(Clone)]
 pub(crate) struct ReplayBuffer(Arc<Mutex<Copied>>);
 
+/// The copy, and whether it is one.
 struct Copied {
     bytes: Vec<u8>,
     /// How much more is kept; `None` once the body cannot be repeated.
@@ -27,6 +28,7 @@ impl ReplayBuffer {
         })))
     }
 
+    /// Copies a frame that passed, or gives the copy up.
     pub(super) fn push(&self, frame: &Frame<Bytes>) {
         let mut copied = self.lock();
         let left = match (copied.left, frame.data_ref()) {
@@ -42,10 +44,12 @@ impl ReplayBuffer {
         copied.left = left;
     }
 
+    /// The body did not pass whole.
     pub(super) fn discard(&self) {
         self.lock().left = None;
     }
 
+    /// The body came to its end.
     pub(super) fn complete(&self) {
         self.lock().complete = true;
     }

@@ -34,6 +34,7 @@ pub(super) struct RevocableBody {
     revoker: AbortHandle,
 }
 
+/// What the reader and the task beside it share.
 struct Shared {
     /// `None` once it was revoked.
     body: Option<Body>,
@@ -97,6 +98,7 @@ impl Drop for RevocableBody {
 }
 
 impl Shared {
+    /// The guard of the body that was lent: it went with it.
     fn guard(&mut self) -> Option<&mut Guard> {
         self.body.as_mut()?.guard.as_deref_mut()
     }
@@ -106,6 +108,10 @@ impl Shared {
     }
 }
 
+/// Drops the body when its interrupt comes or its reader stays away, and wakes a reader that waits.
+///
+/// It holds the body weakly: once the reader drops it, there is nothing left to revoke. A body whose guard has given its
+/// interrupt back has come to its end, and so has this.
 async fn revoke(shared: Weak<Mutex<Shared>>, unread: Duration) {
     let Some(mut told) = with(&shared, |shared| Some(shared.interrupt()?.told())) else {
         return;
@@ -143,6 +149,7 @@ async fn revoke(shared: Weak<Mutex<Shared>>, unread: Duration) {
     }
 }
 
+/// Looks at what is shared, if the reader still has it.
 fn with<T>(shared: &Weak<Mutex<Shared>>, look: impl FnOnce(&mut Shared) -> Option<T>) -> Option<T> {
     let shared = shared.upgrade()?;
     look(&mut lock(&shared))

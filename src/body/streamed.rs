@@ -30,6 +30,7 @@ impl Streamed {
         }
     }
 
+    /// The next frame, with a note of what `is_end_stream` and `size_hint` will say after it.
     pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,

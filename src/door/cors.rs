@@ -1,3 +1,8 @@
+//! Which pages in browsers may call.
+//!
+//! The headers are ours alone: those that an upstream sends are taken out by the rules on responses, since it does not know
+//! from where it is called.
+
 use std::time::Duration;
 
 use http::{

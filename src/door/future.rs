@@ -1,3 +1,8 @@
+//! The futures and the body of a door's services.
+//!
+//! A layer keeps the future and the body of the application inside as they are, unboxed; only what a door handles itself is
+//! allocated. All of them are opaque, so that what is inside may change.
+
 use std::{
     convert::Infallible,
     fmt,

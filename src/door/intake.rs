@@ -42,6 +42,9 @@ pub(crate) fn check_method(parts: &Parts) -> Result<(), Reason> {
 }
 
 /// Refuses what is too large, and headers that two parsers could read differently.
+///
+/// The order is that of the status table: 414 before 431, and both before the framing, so that a response does not depend on
+/// what else is wrong with a request.
 pub(crate) fn check_headers(parts: &Parts, bounds: &Bounds) -> Result<(), Reason> {
     let uri = parts
         .uri
@@ -62,7 +65,7 @@ pub(crate) fn check_headers(parts: &Parts, bounds: &Bounds) -> Result<(), Reason
     check_length(headers, bounds.body_bytes)
 }
 
-/// Refuses too many fields, or too large ones.
+/// Refuses too many fields, or too large ones, each counted as HTTP/2 does: 431.
 pub(crate) fn check_size(headers: &HeaderMap, fields: usize, bytes: usize) -> Result<(), Reason> {
     if headers.len() > fields || headers::size(headers) > bytes {
         Err(Reason::HeadersTooLarge)
@@ -71,7 +74,8 @@ pub(crate) fn check_size(headers: &HeaderMap, fields: usize, bytes: usize) -> Re
     }
 }
 
-/// Refuses a length that could be read in two ways, and one over the limit.
+/// Refuses a length that could be read in two ways (RFC 9110 §8.6), and one over the limit: a body that is announced as too
+/// long is refused before a byte of it is read.
 pub(crate) fn check_length(headers: &HeaderMap, limit: u64) -> Result<(), Reason> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let Some(length) = lengths.next() else {
@@ -152,7 +156,7 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// `uri-host [ ":" port ]` (RFC 9110 §7.2): a name, an IPv4 address or an IPv6 one in brackets.
+/// Whether it is `uri-host [ ":" port ]` (RFC 9110 §7.2): a name, an IPv4 address or an IPv6 one in brackets.
 fn is_host(host: &[u8]) -> bool {
     let end = match host {
         [b'[', ..] => host
@@ -185,6 +189,8 @@ fn is_host(host: &[u8]) -> bool {
 }
 
 /// Refuses a path or query that could be read in two ways.
+///
+/// Slashes that are encoded pass where they are asked for; servers disagree on whether they separate segments.
 pub(crate) fn check_path(
     rest: &str,
     query: Option<&str>,

@@ -1,3 +1,7 @@
+//! A panic of the embedder's code ends one request.
+//!
+//! Without it, the panic would unwind into the HTTP server, which closes the connection and whatever else is on it.
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,

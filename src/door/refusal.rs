@@ -1,3 +1,8 @@
+//! From a rejection to the response that the caller gets.
+//!
+//! Every refusal of every door is made here, so that none can say more than its code: the body is constant but for the
+//! request's id, nothing is cached, and what happened is in the extensions and in the log. A door chooses the words.
+
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER},

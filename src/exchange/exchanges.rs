@@ -1,3 +1,6 @@
+//! What the requests of a door have in common while they are under way: a clock, the channels of interrupts, and the
+//! shutdown.
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},

@@ -16,11 +16,15 @@ use tokio::sync::Notify;
 use crate::token::OnRevocation;
 
 /// The channels on which requests under way listen.
+///
+/// A notification is counted as well as sent. Whoever looks only now and then, as a body does with each frame, compares the
+/// count with the one it saw last; whoever waits is woken.
 pub(crate) struct Interrupts {
     hasher: RandomState,
     channels: Box<[Listeners]>,
 }
 
+/// Those who listen on one channel.
 #[derive(Default)]
 struct Listeners {
     notified: AtomicUsize,
@@ -35,6 +39,7 @@ pub(crate) struct Channel(usize);
 const CHANNELS: usize = 64;
 
 impl Interrupts {
+    /// The channel of a subject. The hash is seeded, so that nobody can choose ids that share one.
     pub(crate) fn channel(&self, subject: &str) -> Channel {
         Channel(self.hasher.hash_one(subject) as usize % CHANNELS)
     }
@@ -49,6 +54,7 @@ impl Interrupts {
         wait_until(&self.listeners(channel).waiting, is_so).await;
     }
 
+    /// Tells everybody on a channel to look again, after the change that they are to see.
     pub(crate) fn notify(&self, channel: Channel) {
         let listeners = self.listeners(channel);
         // Counted before anybody is woken, or somebody could look at the old count.
@@ -56,6 +62,7 @@ impl Interrupts {
         listeners.waiting.notify_waiters();
     }
 
+    /// Tells everybody, where it is not known whom a change concerns.
     pub(crate) fn notify_all(&self) {
         (0..CHANNELS).for_each(|channel| self.notify(Channel(channel)));
     }

@@ -16,6 +16,10 @@ use tokio::sync::Notify;
 use crate::exchange::interrupts::{Interrupts, wait_until};
 
 /// Counts what is under way, and ends it in order. Clones are handles to the same.
+///
+/// All orderings are sequentially consistent: a request is counted before it asks whether the shutdown has begun, and the
+/// shutdown begins before it looks at the count. So either the request sees that it comes too late, or the shutdown waits
+/// for it.
 #[derive(Clone, Default)]
 pub(crate) struct Shutdown {
     shared: Arc<Shared>,
@@ -43,6 +47,7 @@ impl Shutdown {
         (!self.has_begun()).then_some(under_way)
     }
 
+    /// Whether nobody is let in any more.
     fn has_begun(&self) -> bool {
         self.shared.begun.load(SeqCst)
     }

@@ -1,3 +1,5 @@
+//! Whose a request is, as far as the corridor has to know.
+
 use std::time::SystemTime;
 
 /// Who a request is counted and ended for: a sandbox, a principal, a preview target.

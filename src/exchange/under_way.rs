@@ -1,3 +1,18 @@
+//! The life of one request under way, and of what ends it before its time.
+//!
+//! Three kinds of holders stand around one [`Exchange`]. The [`Admission`] is the request itself, until there is a response.
+//! A [`Share`] keeps the permits; each body has one, and so does the task of a WebSocket. Whoever merely waits for the end
+//! holds the exchange without a share, since a listener must not keep a permit taken.
+//!
+//! What ends an exchange comes from five sides, and each is heard of in its own way:
+//!
+//! - The subject's right **expires**: a clock tells nobody, so bodies look at it, at the latest when the time has come.
+//! - The right is **revoked**: the subject's channel is notified, and everybody on it asks the subject.
+//! - The door **shuts down**: all channels are notified.
+//! - The **caller goes** before there is a response: the [`Admission`] is dropped, and notifies its own channel, so that the
+//!   upload, which the client may still be sending, ends as well.
+//! - A body is **left unread**: its own watcher says so. While there is no response, that ends the wait for one.
+
 use std::{
     future::poll_fn,
     ops::Deref,
@@ -43,12 +58,16 @@ pub(crate) struct Exchange<S: ?Sized = dyn Subject> {
     subject: S,
 }
 
+/// What a request takes up for as long as it is under way, to be given back all at once.
 struct Held {
     _under_way: UnderWay,
     _permits: [Option<Permit>; 2],
 }
 
 /// How far an exchange has come, as far as it matters to what ends it.
+///
+/// It moves forward only: from `Waiting` to any other, and from `Unread` to `Abandoned` or, when the response came at the
+/// same moment, to `Responded`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Stage {
@@ -66,10 +85,13 @@ enum Stage {
 /// and what is left of its upload goes nowhere.
 pub(crate) struct Admission(Share);
 
-/// Keeps the permits of an exchange.
+/// Keeps the permits of an exchange. When the last share goes, they are free, whoever still listens.
 pub(crate) struct Share(Arc<Exchange>);
 
 /// A share that a body has, by which the body ends with the exchange.
+///
+/// It asks the subject again only when the channel was notified since: to ask is a look-up in a list, and this is asked for
+/// every frame.
 struct BodyShare {
     share: Share,
     count: usize,
@@ -112,7 +134,8 @@ impl Admission {
         }))))
     }
 
-    /// There is a response: from here on its body decides how long the exchange lasts.
+    /// There is a response: from here on its body decides how long the exchange lasts, and to drop the admission ends nothing
+    /// any more.
     pub(crate) fn responded(&self) {
         self.0.0.set_stage(Stage::Responded);
         if let Some(expires_at) = self.subject.expires_at() {
@@ -150,6 +173,9 @@ impl Exchange {
     }
 
     /// Makes a body one of its own: it ends with the exchange, when nothing comes for too long, and when nobody reads it.
+    ///
+    /// A body that is in memory has no time in which anything could end it, and keeps no share: its permits are free as soon
+    /// as the others are.
     pub(crate) fn guard(self: &Arc<Self>, body: Body) -> Body {
         let interrupt = || -> Box<dyn Interrupt> {
             Box::new(BodyShare {
@@ -215,7 +241,8 @@ impl Exchange {
         }
     }
 
-    /// Waits for an end that somebody tells of. Holds no share: who waits does not keep the permits.
+    /// Waits for an end that somebody tells of: a revocation, a shutdown, a caller that went, and if asked for, an upload that
+    /// is not read. Holds no share: who waits does not keep the permits.
     fn ended(self: &Arc<Self>, or_unread: bool) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
         let exchange = self.clone();
         Box::pin(async move {
@@ -231,6 +258,7 @@ impl Exchange {
         })
     }
 
+    /// As of now, by the door's clock: a revocation is forgotten once no token that it names can be good.
     fn is_revoked(&self) -> bool {
         self.subject.is_revoked(self.exchanges.now())
     }
@@ -273,6 +301,8 @@ impl Exchange {
         }
     }
 
+    /// Gives the permits back. Called when the last share goes, and before that by an admission that is abandoned: nobody
+    /// waits for its response, so nothing is held for it while its upload still drains.
     fn free(&self) {
         let held = self.permits.lock();
         drop(held.unwrap_or_else(PoisonError::into_inner).take());

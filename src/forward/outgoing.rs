@@ -1,3 +1,5 @@
+//! A request on its way out, and what stays here of it.
+
 use std::{mem, sync::Arc};
 
 use http::{Extensions, Request, Version};

@@ -1,3 +1,9 @@
+//! Sending a request once more, with something else injected.
+//!
+//! A key that the upstream refuses may have been replaced meanwhile. The request is then repeated once, from a copy that was
+//! taken before anything was injected: a second attempt made of the first would carry what the first was refused with. The
+//! body streams the first time all the same, and is copied as it passes, up to a limit.
+
 use http::{HeaderMap, Method, Request, Uri};
 
 use crate::{Body, body::ReplayBuffer, forward::Rules};
@@ -10,7 +16,7 @@ pub(super) struct Replay {
     body: ReplayBuffer,
 }
 
-/// How much of a body is kept.
+/// How much of a body is kept. Longer ones are sent once, and the refusal is what the caller gets.
 const KEPT: usize = 64 * 1024;
 
 impl Replay {

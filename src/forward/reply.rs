@@ -1,4 +1,7 @@
 //! From the head of a response to one that the caller may have.
+//!
+//! The head is judged as soon as it comes, since a message that could be read in two ways must not reach anything that
+//! reads it. It is cleaned last, once it is certain that it is the one which the caller gets.
 
 use bytes::Bytes;
 use http::{
@@ -24,7 +27,7 @@ pub(super) enum Reply<'r> {
     Upstream(Response<Body>, &'r Target),
 }
 
-/// How much of an error is read.
+/// How much of an error is read. One that is longer is answered with 502.
 const ERROR: usize = 64 << 10;
 
 /// Refuses a response that was not asked for, or could be read in two ways: its connection is cut, since nobody knows where
@@ -55,12 +58,15 @@ where
     Ok(response.map(Body::new))
 }
 
+/// Whether the head is within bounds: a caller, and every layer in between, has to hold all of it.
 fn fits(headers: &HeaderMap, bounds: &Bounds) -> bool {
     headers.len() <= bounds.response_header_fields
         && headers::size(headers) <= bounds.response_header_bytes
 }
 
 /// Takes what was injected out of the body of an error, which is read for it.
+///
+/// A compressed body cannot be searched, and is left out. The length that is announced is that of what is left.
 pub(super) async fn redact(
     response: Response<Body>,
     scope: &Scope,
@@ -95,6 +101,8 @@ impl Reply<'_> {
     }
 
     /// The response that the caller gets, or the one that makes a WebSocket of the connection.
+    ///
+    /// A response that was made here is the embedder's own word, and goes out as it is, guarded like any other.
     pub(super) fn into_response(
         self,
         scope: &mut Scope,
@@ -126,6 +134,9 @@ impl Reply<'_> {
 }
 
 /// Makes a response of the upstream's one that the caller may have.
+///
+/// Extensions go with everything that is in them: what a client leaves there is for this side. The version is set anew by the
+/// server in front.
 fn clean(
     response: Response<Body>,
     target: &Target,

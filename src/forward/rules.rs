@@ -1,3 +1,10 @@
+//! The one trait by which a door tells the corridor what to do with its requests.
+//!
+//! It is asked in this order, for each attempt to send: [`ready`](Rules::ready), [`inject`](Rules::inject), then
+//! [`targets`](Rules::targets) for the origin check; for each response [`is_refusal`](Rules::is_refusal) and
+//! [`redacts`](Rules::redacts); and once, for the response that the caller gets, [`clean`](Rules::clean) and
+//! [`trailers`](Rules::trailers).
+
 use http::{HeaderMap, Request, Response};
 
 use crate::{
@@ -19,16 +26,21 @@ pub(crate) trait Rules: Send + Sync {
     /// Our name among the intermediaries.
     fn via(&self) -> &Via;
 
-    /// Where the request may go. One that goes elsewhere after [`inject`](Self::inject) is not sent.
+    /// Where the request may go. One that goes elsewhere after [`inject`](Self::inject) is not sent: 502. The rules on headers
+    /// and on references in the response are those of the target that it went to.
     fn targets(&self) -> &[Target];
 
     /// Puts in what only the upstream may see, or responds in its place.
+    ///
+    /// What it sets about the framing and the connection is taken back afterwards; a sensitive header value stands alone,
+    /// whatever else the caller sent under that name.
     fn inject(
         &self,
         request: Request<Body>,
     ) -> impl Future<Output = Result<Outcome, Reason>> + Send;
 
-    /// Makes headers that the caller may have of those that `target` sent.
+    /// Makes headers that the caller may have of those that `target` sent. The framing was checked, and `Via` is added
+    /// behind it.
     fn clean(&self, headers: &mut HeaderMap, target: &Target);
 
     /// Makes the rule for the trailers of the response. Asked once, and last of all: it outlives the rules, and may take what
@@ -37,7 +49,7 @@ pub(crate) trait Rules: Send + Sync {
         Box::new(|trailers| headers::remove_hop_by_hop(trailers, |_| false))
     }
 
-    /// Waits until what is injected is there.
+    /// Waits until what is injected is there. Dropped, and so given up, when the exchange ends.
     fn ready(&self) -> impl Future<Output = Result<(), Reason>> + Send {
         async { Ok(()) }
     }

@@ -28,7 +28,7 @@ use crate::{
     upstream::{Timeouts, UpstreamError, headers},
 };
 
-/// What sends requests.
+/// What sends requests: any tower service of the right shape, with the bounds said once.
 pub(crate) trait OutboundService:
     Service<Request<Body>, Response = Response<Self::Body>, Error: Into<BoxError>>
 {
@@ -44,6 +44,9 @@ where
 }
 
 /// Sends the request, with another injection if need be, and reads the body of an error where the rules say so.
+///
+/// The request is taken out of its place when it is injected into, and put back as it goes out: the future holds it once.
+/// On the second attempt nothing is left there, since the copy is sent.
 pub(super) async fn reply_to<'r, R: Rules>(
     request: &mut Request<Body>,
     scope: &Scope,
@@ -88,6 +91,9 @@ async fn second_look<'r, R: Rules>(
     }
 }
 
+/// One attempt: from the injection to the head of a response. Dropping it gives the connection up.
+///
+/// `upload` is how the caller's body goes, if that is the body which is sent.
 async fn attempt<'r, R: Rules>(
     request: &mut Request<Body>,
     scope: &Scope,
@@ -124,6 +130,9 @@ async fn attempt<'r, R: Rules>(
 
 /// The target that the request goes to: one of those it may go to, or nothing is sent. Where several have its origin, the
 /// one that it is furthest below.
+///
+/// It compares scheme, host and port, and resolves nothing: an injection may choose among the targets, but neither it nor the
+/// caller can name another.
 fn target_of<'t>(request: &Request<Body>, targets: &'t [Target]) -> Result<&'t Target, Reason> {
     let (scheme, authority) = (request.uri().scheme(), request.uri().authority());
     let depth = |target: &&Target| {
@@ -144,6 +153,9 @@ fn target_of<'t>(request: &Request<Body>, targets: &'t [Target]) -> Result<&'t T
 }
 
 /// Takes back what no injection may decide: the framing, and more than one value where a key stands.
+///
+/// The length of the body is the client's to say, from the body itself. An upstream that believed a `Content-Length` set
+/// here, or by the caller, would take the rest of one request for the beginning of the next.
 fn seal(request: &mut Request<Body>) {
     headers::seal_request(request.headers_mut());
     let expected = matches!(
@@ -168,6 +180,9 @@ fn seal(request: &mut Request<Body>) {
 }
 
 /// Whose fault it was that there is no response: what the caller did to its own body comes out as a failure to send.
+///
+/// The first cause counts. An interrupt breaks the body off, so it is asked before the others; a body that was too large or
+/// stood still has failed as well, so that comes last. Only what is left is the upstream's.
 fn reason_not_sent(
     error: &BoxError,
     upload: Option<&UploadProgress>,

@@ -24,13 +24,16 @@ use crate::{
     upstream::{Splice, UpstreamError, headers},
 };
 
-/// A WebSocket that the caller asks for.
+/// A WebSocket that the caller asks for: what was taken out of its handshake.
+///
+/// The caller's connection is in the extensions of its request, and is taken from there before they are dropped.
 pub(crate) struct WebSocket {
     caller: OnUpgrade,
     key: HeaderValue,
     version: Version,
 }
 
+/// The name of the protocol that is switched to.
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
 /// Whether this is a request for a WebSocket as HTTP/2 has it.
@@ -85,7 +88,7 @@ impl WebSocket {
             && accepts.iter().eq([&accept(&self.key)])
     }
 
-    /// Makes one connection of the two, and the response that tells the caller so.
+    /// Makes one connection of the two, in a task that ends with the exchange, and the response that tells the caller so.
     pub(crate) fn splice(
         self,
         mut response: Response<Body>,
@@ -127,7 +130,8 @@ impl WebSocket {
     }
 }
 
-/// The key of a handshake over HTTP/1.1, which must be one in every respect.
+/// The key of a handshake over HTTP/1.1, which must be one in every respect: what follows the head of a request that only
+/// looks like one would be read as another request by one side, and as frames by the other.
 fn key(parts: &Parts) -> Result<HeaderValue, Reason> {
     let headers = &parts.headers;
     let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
@@ -167,6 +171,7 @@ fn accept(key: &HeaderValue) -> HeaderValue {
     HeaderValue::try_from(STANDARD.encode(digest)).unwrap_or(WEBSOCKET)
 }
 
+/// Whether a list header has this item, in any of its lines.
 fn lists_any<'v>(mut values: impl Iterator<Item = &'v HeaderValue>, item: &str) -> bool {
     values.any(|value| headers::lists(value, item))
 }

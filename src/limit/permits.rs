@@ -1,3 +1,5 @@
+//! The requests that may be under way at a time.
+
 use std::{
     collections::HashMap,
     num::NonZeroUsize,

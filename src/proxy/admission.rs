@@ -31,6 +31,8 @@ use crate::{
 };
 
 /// What all stages of one request work on.
+///
+/// The snapshot is loaded once: a change at run time shows in the next request, and no request sees half of one.
 pub(super) struct Scope {
     pub(super) config: Arc<Config>,
     pub(super) snapshot: Arc<Snapshot>,
@@ -40,6 +42,8 @@ pub(super) struct Scope {
 }
 
 /// A request that stopped, and whom its refusal is for.
+///
+/// It carries no headers. Once a credential was injected they hold it, so no refusal may be made of them.
 pub(super) struct Refused {
     pub(super) reason: Reason,
     pub(super) audience: Audience,
@@ -136,6 +140,7 @@ impl Asked {
         }
     }
 
+    /// Checks a head, and reduces its URI to what the service sees. On the way it finds the service, for the log.
     fn check(
         head: &mut Parts,
         route: Option<&Route>,
@@ -174,6 +179,7 @@ impl Asked {
         verified.map_err(|reason| Refused::unverified(reason, &self.head, self.entry.clone()))
     }
 
+    /// The two belong together: a token that is missing is told from one that is bad, and nothing else is.
     async fn find_and_verify(&self, scope: &Scope) -> Result<Caller, Reason> {
         let Snapshot { registry, verifier } = &*scope.snapshot;
         let Found { token, elsewhere } = token::find(registry, self.entry.as_deref(), &self.head)?;

@@ -1,4 +1,7 @@
 //! What a verified caller may do here.
+//!
+//! These rules see the bytes that are sent, after the token is out of them. They know no service that does not exist: by now
+//! there is one.
 
 use http::{
     HeaderValue,

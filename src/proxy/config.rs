@@ -1,3 +1,8 @@
+//! Everything of a proxy but its outbound service.
+//!
+//! What an embedder sets while the application starts is in [`Config`], which is copied on change. What may change at run time
+//! is in a [`Snapshot`], which is replaced as a whole: a request loads it once, and works on it to its end.
+
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;

@@ -1,3 +1,9 @@
+//! In whose words the proxy refuses.
+//!
+//! An SDK that cannot read an error shows none, or crashes. So a verified caller is refused in the words of the service's API;
+//! before that, in those of the client that asks, told by its own headers. Nothing that depends on the service called may show
+//! to somebody who has no good token.
+
 use std::{
     fmt::Write,
     panic::{AssertUnwindSafe, catch_unwind},

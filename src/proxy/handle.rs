@@ -1,3 +1,5 @@
+//! What may be changed while the proxy runs.
+
 use std::{
     convert::Infallible,
     fmt,

@@ -1,3 +1,5 @@
+//! Host names that lead to services, for clients that take no base path.
+
 use std::borrow::Cow;
 
 use http::{HeaderMap, Uri};

@@ -1,3 +1,5 @@
+//! What an embedder writes: the layer is the builder.
+
 use std::{fmt, sync::Arc};
 
 use tower::Layer;

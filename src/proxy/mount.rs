@@ -1,3 +1,8 @@
+//! Where the proxy sits in the host's path space, and where a request below it leads.
+//!
+//! The raw path is divided, never a decoded one: what is compared here is what the application, and later the upstream, gets
+//! to see. Nothing is trusted yet; whether there is a service of that name is not even asked.
+
 use std::ops::Range;
 
 use http::{Uri, uri::PathAndQuery};

@@ -1,3 +1,5 @@
+//! What a service's configuration means to the corridor.
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,7 +18,7 @@ use crate::{
     },
 };
 
-/// What the proxy decides about an admitted request: a service's `transform` injects, and a response is kept from telling
+/// What the proxy decides about an admitted request, for its service: a service's `transform` injects, and a response is kept from telling
 /// the credential to the caller, and from acting on the host.
 pub(super) struct ServiceRules {
     config: Arc<Config>,

@@ -1,3 +1,12 @@
+//! The order of the proxy's stages.
+//!
+//! Before a caller is known, a refusal may depend on nothing but the request itself; afterwards it may be worded by the
+//! service. The two halves are two futures, and what the second refuses cannot be worded as the first, or the other way
+//! round: the value that the second needs is made by the first.
+//!
+//! Each stage is a function on values, in `admission.rs` on the way in and in `forward` from there on, and none of them needs
+//! tower.
+
 use std::{future::ready, sync::Arc};
 
 use http::{HeaderValue, Request, Response, Version};

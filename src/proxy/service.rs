@@ -1,3 +1,7 @@
+//! The tower services: around an application, and without one.
+//!
+//! Both decide synchronously whether a request is theirs. What is not falls through untouched and unboxed.
+
 use std::{
     convert::Infallible,
     fmt,

@@ -1,3 +1,5 @@
+//! The sandbox of a token, as the corridor sees it.
+
 use std::{sync::Arc, time::SystemTime};
 
 use crate::{

@@ -9,7 +9,6 @@
 )]
 
 mod architecture;
-mod attacks;
 mod config;
 mod credentials;
 mod embedding;

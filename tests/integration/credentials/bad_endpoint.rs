@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 
 use super::{
     endpoint::{Endpoint, Mood, json as say_json, say},
-    scene::{FLOWS, Flow, Scene, refused},
+    grants::{FLOWS, Flow, Grants, refused},
 };
 
 type Say = Arc<dyn Fn() -> Response<Body> + Send + Sync>;
 
 /// What no endpoint should say, to whatever it is asked, and what the operator reads.
-fn answers(scene: &Scene) -> Vec<(&'static str, SourceError, Say)> {
-    let secret = scene.stack.oracle.secret("what a bad endpoint says");
+fn answers(grants: &Grants) -> Vec<(&'static str, SourceError, Say)> {
+    let secret = grants.stack.oracle.secret("what a bad endpoint says");
     let page = format!("<html><h1>Log in</h1>{secret}</html>");
     let said = move |status: u16, body: Value| -> Say {
         let body = body.to_string();
@@ -83,21 +83,25 @@ fn answers(scene: &Scene) -> Vec<(&'static str, SourceError, Say)> {
 #[tokio::test]
 async fn an_endpoint_that_gives_no_token_costs_a_503_and_the_next_request_is_unharmed() {
     for flow in FLOWS {
-        let scene = Scene::new().await;
-        for (what, error, say) in answers(&scene) {
-            let credential = scene.credential(flow);
-            scene.endpoint.mood(Mood::Say(say));
-            refused(&scene.get(&credential).await);
-            assert_eq!(scene.failure(&credential).await, error, "{what}, {flow:?}");
-            scene.endpoint.mood(Mood::Issue);
-            scene.stack.clock.advance(1);
-            assert_eq!(scene.get(&credential).await.status, 200, "{what}, {flow:?}");
+        let grants = Grants::new().await;
+        for (what, error, say) in answers(&grants) {
+            let credential = grants.credential(flow);
+            grants.endpoint.mood(Mood::Say(say));
+            refused(&grants.get(&credential).await);
+            assert_eq!(grants.failure(&credential).await, error, "{what}, {flow:?}");
+            grants.endpoint.mood(Mood::Issue);
+            grants.stack.clock.advance(1);
+            assert_eq!(
+                grants.get(&credential).await.status,
+                200,
+                "{what}, {flow:?}"
+            );
         }
-        let mut received = scene.received();
+        let mut received = grants.received();
         received.dedup();
         assert_eq!(
             received.len(),
-            answers(&scene).len(),
+            answers(&grants).len(),
             "no other request passed"
         );
     }
@@ -106,38 +110,38 @@ async fn an_endpoint_that_gives_no_token_costs_a_503_and_the_next_request_is_unh
 #[tokio::test]
 async fn an_endpoint_that_hangs_is_given_up() {
     for flow in FLOWS {
-        let scene = Scene::new().await;
+        let grants = Grants::new().await;
         let soon = Duration::from_millis(200);
-        let endpoint = scene.endpoint.target("/token");
+        let endpoint = grants.endpoint.target("/token");
         let credential = match flow {
-            Flow::ClientCredentials => scene.seen(scene.client_credentials().timeout(soon)),
-            Flow::GitHubApp => scene.seen(scene.github_app().timeout(soon)),
+            Flow::ClientCredentials => grants.seen(grants.client_credentials().timeout(soon)),
+            Flow::GitHubApp => grants.seen(grants.github_app().timeout(soon)),
             Flow::GoogleAccess => {
-                let account = scene.google().timeout(soon);
-                scene.seen(account.access_token(["scope-a", "scope-b"]))
+                let account = grants.google().timeout(soon);
+                grants.seen(account.access_token(["scope-a", "scope-b"]))
             }
             Flow::GoogleId => {
-                let account = scene.google().timeout(soon);
-                scene.seen(account.id_token("https://audience.test"))
+                let account = grants.google().timeout(soon);
+                grants.seen(account.id_token("https://audience.test"))
             }
             Flow::JwtBearer => {
-                scene.seen(OAuth2::jwt_bearer(endpoint, scene.assertion()).timeout(soon))
+                grants.seen(OAuth2::jwt_bearer(endpoint, grants.assertion()).timeout(soon))
             }
-            Flow::RefreshToken => scene.seen(scene.refresh_token().timeout(soon)),
+            Flow::RefreshToken => grants.seen(grants.refresh_token().timeout(soon)),
         };
-        scene.endpoint.mood(Mood::Hold);
-        refused(&scene.get(&credential).await);
-        assert_eq!(scene.failure(&credential).await, SourceError::Timeout);
-        assert_eq!(scene.endpoint.calls().len(), 1, "{flow:?}");
+        grants.endpoint.mood(Mood::Hold);
+        refused(&grants.get(&credential).await);
+        assert_eq!(grants.failure(&credential).await, SourceError::Timeout);
+        assert_eq!(grants.endpoint.calls().len(), 1, "{flow:?}");
 
         // A head, and then nothing.
-        scene.endpoint.say(|| {
+        grants.endpoint.say(|| {
             let silence = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
             say(200, "application/json", Body::from_stream(silence))
         });
-        scene.stack.clock.advance(1);
-        refused(&scene.get(&credential).await);
-        assert_eq!(scene.failure(&credential).await, SourceError::Timeout);
+        grants.stack.clock.advance(1);
+        refused(&grants.get(&credential).await);
+        assert_eq!(grants.failure(&credential).await, SourceError::Timeout);
     }
 }
 
@@ -145,8 +149,8 @@ async fn an_endpoint_that_hangs_is_given_up() {
 async fn a_redirect_is_not_followed() {
     let elsewhere = Endpoint::start(|_| say_json(200, json!({}))).await;
     for flow in FLOWS {
-        let scene = Scene::new().await;
-        let credential = scene.credential(flow);
+        let grants = Grants::new().await;
+        let credential = grants.credential(flow);
         for (status, reason) in [
             (301, "Moved Permanently"),
             (302, "Found"),
@@ -154,21 +158,21 @@ async fn a_redirect_is_not_followed() {
             (308, "Permanent Redirect"),
         ] {
             let location = format!("http://{}/token", elsewhere.addr);
-            scene.endpoint.say(move || {
+            grants.endpoint.say(move || {
                 let mut answer = say(status, "text/plain", "over there");
                 let location = location.parse().unwrap();
                 answer.headers_mut().insert("location", location);
                 answer
             });
-            refused(&scene.get(&credential).await);
+            refused(&grants.get(&credential).await);
             assert_eq!(
-                scene.failure(&credential).await,
+                grants.failure(&credential).await,
                 SourceError::Refused(reason)
             );
-            scene.stack.clock.advance(1);
+            grants.stack.clock.advance(1);
         }
-        scene.endpoint.mood(Mood::Issue);
-        assert_eq!(scene.get(&credential).await.status, 200, "{flow:?}");
+        grants.endpoint.mood(Mood::Issue);
+        assert_eq!(grants.get(&credential).await.status, 200, "{flow:?}");
     }
     assert_eq!(elsewhere.calls().len(), 0);
 }
@@ -176,8 +180,8 @@ async fn a_redirect_is_not_followed() {
 /// Token answers with one thing wrong.
 #[tokio::test]
 async fn a_token_that_is_none_is_not_used() {
-    let scene = Scene::new().await;
-    let token = scene.stack.oracle.secret("token in a bad answer");
+    let grants = Grants::new().await;
+    let token = grants.stack.oracle.secret("token in a bad answer");
     let answer =
         |token: &str| json!({ "access_token": token, "token_type": "Bearer", "expires_in": 60 });
     let with = |name: &str, value: Value| {
@@ -212,25 +216,25 @@ async fn a_token_that_is_none_is_not_used() {
         format!(r#"{{"access_token":"a","access_token":"{token}","token_type":"Bearer"}}"#),
         format!("{} {}", answer(&token), answer(&token)),
     ];
-    let credential = scene.credential(Flow::ClientCredentials);
+    let credential = grants.credential(Flow::ClientCredentials);
     for body in bad {
         let said = body.clone();
-        scene.endpoint.say(move || say_json(200, said.clone()));
-        refused(&scene.get(&credential).await);
-        let error = scene.failure(&credential).await;
+        grants.endpoint.say(move || say_json(200, said.clone()));
+        refused(&grants.get(&credential).await);
+        let error = grants.failure(&credential).await;
         assert_eq!(error, SourceError::Malformed, "{body}");
-        scene.stack.clock.advance(1);
+        grants.stack.clock.advance(1);
     }
-    assert_eq!(scene.stack.upstream.requests().len(), 0);
-    scene.endpoint.mood(Mood::Issue);
-    assert_eq!(scene.get(&credential).await.status, 200);
+    assert_eq!(grants.stack.upstream.requests().len(), 0);
+    grants.endpoint.mood(Mood::Issue);
+    assert_eq!(grants.get(&credential).await.status, 200);
 }
 
 #[tokio::test]
 async fn an_endpoint_is_believed_only_with_a_certificate_that_verifies() {
-    let scene = Scene::new().await;
+    let grants = Grants::new().await;
     let authority = Authority::new();
-    let token = scene.stack.oracle.secret("token over TLS");
+    let token = grants.stack.oracle.secret("token over TLS");
     let body = json!({ "access_token": token, "token_type": "bearer" }).to_string();
     let secure = Secure::new(authority.server("127.0.0.1", &["h2"]), move |_| {
         say_json(200, &body)
@@ -239,20 +243,20 @@ async fn an_endpoint_is_believed_only_with_a_certificate_that_verifies() {
     secure.accept("\r\ncontent-type: application/x-www-form-urlencoded\r\n".into());
     let oauth = || {
         let url = format!("https://127.0.0.1:{}/token", secure.addr.port());
-        let secret = &*scene.ledger.secrets().client_secret;
+        let secret = &*grants.ledger.secrets().client_secret;
         OAuth2::client_credentials(Target::new(&url).unwrap(), "id", secret)
     };
     let strict = Credential::from_source(oauth());
-    refused(&scene.get(&strict).await);
-    assert_eq!(scene.failure(&strict).await, SourceError::Unreachable);
+    refused(&grants.get(&strict).await);
+    assert_eq!(grants.failure(&strict).await, SourceError::Unreachable);
     assert!(secure.requests.lock().unwrap().is_empty());
 
     let client = Client::new().add_root_certificates(&authority.pem).unwrap();
     let trusting = Credential::from_source(oauth().client(client));
     // The upstream does not know the token; it was sent there all the same.
-    assert_eq!(scene.get(&trusting).await.status, 403);
-    let sent = scene.stack.upstream.last();
+    assert_eq!(grants.get(&trusting).await.status, 403);
+    let sent = grants.stack.upstream.last();
     assert_eq!(sent.values("authorization"), [format!("Bearer {token}")]);
-    scene.ledger.know(token);
+    grants.ledger.know(token);
     assert_eq!(secure.last().version, http::Version::HTTP_2);
 }

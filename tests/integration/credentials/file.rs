@@ -10,17 +10,17 @@ use sallygate::{
 };
 use sallygate_test_support::{PATIENCE, program};
 
-use super::scene::{Scene, refused};
+use super::grants::{Grants, refused};
 
 /// A directory of its own, for as long as this lives.
 struct Directory(PathBuf);
 
 impl Directory {
-    fn new(scene: &Scene) -> Self {
+    fn new(grants: &Grants) -> Self {
         let name = format!(
             "sallygate-{}-{}",
             std::process::id(),
-            scene.endpoint.addr.port()
+            grants.endpoint.addr.port()
         );
         let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path).unwrap();
@@ -39,18 +39,18 @@ impl Drop for Directory {
 }
 
 struct Watched {
-    scene: Scene,
+    grants: Grants,
     directory: Directory,
     key: Credential,
 }
 
 impl Watched {
     async fn new() -> Self {
-        let scene = Scene::new().await;
-        let directory = Directory::new(&scene);
-        let key = scene.seen(File::new(directory.file()));
+        let grants = Grants::new().await;
+        let directory = Directory::new(&grants);
+        let key = grants.seen(File::new(directory.file()));
         Self {
-            scene,
+            grants,
             directory,
             key,
         }
@@ -58,8 +58,8 @@ impl Watched {
 
     /// Another key, known to the upstream.
     fn key(&self) -> String {
-        let key = self.scene.stack.oracle.secret("key in a file");
-        self.scene.ledger.know(key.clone());
+        let key = self.grants.stack.oracle.secret("key in a file");
+        self.grants.ledger.know(key.clone());
         key
     }
 
@@ -70,16 +70,16 @@ impl Watched {
     }
 
     async fn status(&self) -> u16 {
-        self.scene.get(&self.key).await.status
+        self.grants.get(&self.key).await.status
     }
 
     async fn fails(&self, error: SourceError) {
-        refused(&self.scene.get(&self.key).await);
-        assert_eq!(self.scene.failure(&self.key).await, error);
+        refused(&self.grants.get(&self.key).await);
+        assert_eq!(self.grants.failure(&self.key).await, error);
     }
 
     fn later(&self) {
-        self.scene.stack.clock.advance(1);
+        self.grants.stack.clock.advance(1);
     }
 }
 
@@ -92,15 +92,15 @@ async fn a_changed_file_is_used_a_second_later_at_the_latest() {
         watched.later();
         for _ in 0..2 {
             assert_eq!(watched.status().await, 200, "{end:?}");
-            assert_eq!(watched.scene.received().last(), Some(&(number + 1)));
+            assert_eq!(watched.grants.received().last(), Some(&(number + 1)));
         }
     }
     watched.write(watched.key());
     assert_eq!(watched.status().await, 200);
-    let before = *watched.scene.received().last().unwrap();
+    let before = *watched.grants.received().last().unwrap();
     watched.later();
     assert_eq!(watched.status().await, 200);
-    assert_eq!((before, watched.scene.received().last()), (4, Some(&5)));
+    assert_eq!((before, watched.grants.received().last()), (4, Some(&5)));
 }
 
 #[tokio::test]
@@ -111,19 +111,19 @@ async fn a_key_goes_with_its_file_and_comes_back_with_it() {
         watched.write(watched.key());
         watched.later();
         assert_eq!(watched.status().await, 200);
-        assert_eq!(watched.scene.received().last(), Some(&number));
+        assert_eq!(watched.grants.received().last(), Some(&number));
 
         fs::remove_file(watched.directory.file()).unwrap();
         watched.later();
         watched.fails(SourceError::Missing).await;
     }
-    assert_eq!(watched.scene.received().len(), 2);
+    assert_eq!(watched.grants.received().len(), 2);
 }
 
 #[tokio::test]
 async fn what_is_no_key_is_not_used_and_the_next_one_is() {
     let watched = Watched::new().await;
-    let secret = watched.scene.stack.oracle.secret("key in a bad file");
+    let secret = watched.grants.stack.oracle.secret("key in a bad file");
     let malformed = SourceError::Malformed;
     for content in [
         Vec::new(),
@@ -186,9 +186,9 @@ async fn a_file_that_is_just_being_replaced_is_waited_for() {
             path: watched.directory.file(),
             key: watched.key(),
         });
-        assert_eq!(watched.scene.get(&late).await.status, 200);
+        assert_eq!(watched.grants.get(&late).await.status, 200);
     }
-    assert_eq!(watched.scene.received(), [1, 2]);
+    assert_eq!(watched.grants.received(), [1, 2]);
 }
 
 #[tokio::test]
@@ -197,9 +197,9 @@ async fn a_refused_key_is_read_again_at_once() {
     watched.write(watched.key());
     assert_eq!(watched.status().await, 200);
     watched.write(watched.key());
-    watched.scene.ledger.revoke_first();
+    watched.grants.ledger.revoke_first();
     assert_eq!(watched.status().await, 200);
-    assert_eq!(watched.scene.received(), [1, 1, 2]);
+    assert_eq!(watched.grants.received(), [1, 1, 2]);
 }
 
 #[tokio::test]

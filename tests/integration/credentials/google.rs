@@ -5,32 +5,32 @@ use serde_json::{Value, json};
 
 use super::{
     endpoint::{Mood, json as say_json},
+    grants::{Flow, Grants, refused},
     keys::Key,
-    scene::{Flow, Scene, refused},
 };
 
 #[tokio::test]
 async fn a_user_is_acted_for_only_when_named() {
-    let scene = Scene::new().await;
+    let grants = Grants::new().await;
     let subject = async |account: GoogleServiceAccount| {
-        let credential = scene.seen(account.access_token(["scope-a", "scope-b"]));
-        assert_eq!(scene.get(&credential).await.status, 200);
-        let jwt = &scene.endpoint.last().form()["assertion"];
-        scene.ledger.secrets().key.open(jwt).unwrap().claims["sub"].clone()
+        let credential = grants.seen(account.access_token(["scope-a", "scope-b"]));
+        assert_eq!(grants.get(&credential).await.status, 200);
+        let jwt = &grants.endpoint.last().form()["assertion"];
+        grants.ledger.secrets().key.open(jwt).unwrap().claims["sub"].clone()
     };
-    assert_eq!(subject(scene.google()).await, Value::Null);
-    let account = scene.google().subject("user@example.test");
-    scene.stack.oracle.saw_debug(&account);
+    assert_eq!(subject(grants.google()).await, Value::Null);
+    let account = grants.google().subject("user@example.test");
+    grants.stack.oracle.saw_debug(&account);
     assert_eq!(subject(account).await, "user@example.test");
 }
 
 #[tokio::test]
 async fn an_id_token_must_say_when_it_ends() {
-    let scene = Scene::new().await;
-    let credential = scene.credential(Flow::GoogleId);
-    let now = scene.stack.clock.seconds();
+    let grants = Grants::new().await;
+    let credential = grants.credential(Flow::GoogleId);
+    let now = grants.stack.clock.seconds();
     let jwt = |claims: Value| {
-        let signature = scene.stack.oracle.secret("id token signature");
+        let signature = grants.stack.oracle.secret("id token signature");
         format!(
             "e30.{}.{signature}",
             URL_SAFE_NO_PAD.encode(claims.to_string())
@@ -43,30 +43,30 @@ async fn an_id_token_must_say_when_it_ends() {
         jwt(json!({ "exp": u64::MAX })),
         jwt(json!({ "exp": "soon" })),
         jwt(json!([])),
-        scene.stack.oracle.secret("id token without dots"),
+        grants.stack.oracle.secret("id token without dots"),
         "a.!.c".into(),
         "..".into(),
         String::new(),
     ] {
         let body = json!({ "id_token": id_token });
-        scene.endpoint.say(move || say_json(200, &body));
-        refused(&scene.get(&credential).await);
-        let error = scene.failure(&credential).await;
+        grants.endpoint.say(move || say_json(200, &body));
+        refused(&grants.get(&credential).await);
+        let error = grants.failure(&credential).await;
         assert_eq!(error, SourceError::Malformed, "{id_token}");
-        scene.stack.clock.advance(1);
+        grants.stack.clock.advance(1);
     }
     // An access token in the place of the id token is for something else.
-    let token = scene
+    let token = grants
         .stack
         .oracle
         .secret("access token in place of an id token");
     let body = json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3600 });
-    scene.endpoint.say(move || say_json(200, &body));
-    refused(&scene.get(&credential).await);
-    scene.stack.clock.advance(1);
-    assert_eq!(scene.stack.upstream.requests().len(), 0);
-    scene.endpoint.mood(Mood::Issue);
-    assert_eq!(scene.get(&credential).await.status, 200);
+    grants.endpoint.say(move || say_json(200, &body));
+    refused(&grants.get(&credential).await);
+    grants.stack.clock.advance(1);
+    assert_eq!(grants.stack.upstream.requests().len(), 0);
+    grants.endpoint.mood(Mood::Issue);
+    assert_eq!(grants.get(&credential).await.status, 200);
 }
 
 #[test]

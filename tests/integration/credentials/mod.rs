@@ -2,16 +2,18 @@
 
 mod bad_endpoint;
 mod choose;
+mod crowds;
 mod endpoint;
 mod file;
 mod github_app;
 mod google;
+mod grants;
 mod keys;
 mod ledger;
 mod lifecycle;
 mod oauth;
+mod redacted;
 mod refused;
-mod scene;
 mod signing_keys;
 mod source;
 mod tenants;

@@ -3,19 +3,19 @@ use sallygate_test_support::{Answer, Front};
 
 use super::{
     endpoint::Mood,
-    scene::{FLOWS, Flow, Scene},
+    grants::{FLOWS, Flow, Grants},
 };
 
-async fn front(scene: &Scene, credential: &Credential) -> Front {
-    let service = scene.layer(credential).into_service();
-    scene.stack.serve(service).await
+async fn front(grants: &Grants, credential: &Credential) -> Front {
+    let service = grants.layer(credential).into_service();
+    grants.stack.serve(service).await
 }
 
 /// A body that comes in pieces, without a length.
-async fn post(scene: &Scene, front: &Front, pieces: &[&str]) -> Answer {
+async fn post(grants: &Grants, front: &Front, pieces: &[&str]) -> Answer {
     let request = front
         .request("POST", "/proxy/svc/a")
-        .token(&scene.stack.token())
+        .token(&grants.stack.token())
         .header("transfer-encoding", "chunked");
     let mut wire = front.connect().await;
     wire.send(request.bytes()).await;
@@ -29,107 +29,107 @@ async fn post(scene: &Scene, front: &Front, pieces: &[&str]) -> Answer {
 #[tokio::test]
 async fn a_refused_key_is_renewed_and_the_request_repeated_once() {
     for flow in FLOWS {
-        let scene = Scene::new().await;
-        let credential = scene.credential(flow);
-        let front = front(&scene, &credential).await;
-        let token = scene.stack.token();
+        let grants = Grants::new().await;
+        let credential = grants.credential(flow);
+        let front = front(&grants, &credential).await;
+        let token = grants.stack.token();
         assert_eq!(front.get("/proxy/svc/a", &token).send().await.status, 200);
 
-        scene.ledger.revoke();
+        grants.ledger.revoke();
         let answer = front.get("/proxy/svc/a?b=c", &token).send().await;
         assert_eq!((answer.status, answer.text()), (200, "hello"), "{flow:?}");
-        assert_eq!(scene.received(), [1, 1, 2], "{flow:?}");
-        let requests = scene.stack.upstream.requests();
+        assert_eq!(grants.received(), [1, 1, 2], "{flow:?}");
+        let requests = grants.stack.upstream.requests();
         assert_eq!(requests[1].line(), "GET /v1/a?b=c HTTP/1.1");
         assert_eq!(requests[2].line(), requests[1].line());
 
-        scene.stack.clock.advance(10);
-        scene.ledger.revoke();
-        let answer = post(&scene, &front, &["first ", "second"]).await;
+        grants.stack.clock.advance(10);
+        grants.ledger.revoke();
+        let answer = post(&grants, &front, &["first ", "second"]).await;
         assert_eq!((answer.status, answer.text()), (200, "hello"), "{flow:?}");
-        assert_eq!(scene.received(), [1, 1, 2, 2, 3], "{flow:?}");
-        let requests = scene.stack.upstream.requests();
+        assert_eq!(grants.received(), [1, 1, 2, 2, 3], "{flow:?}");
+        let requests = grants.stack.upstream.requests();
         assert_eq!(requests[3].body, b"first second");
         assert_eq!(requests[4].body, b"first second");
         assert!(requests[4].complete);
-        assert_eq!(scene.endpoint.calls().len(), 3, "{flow:?}");
+        assert_eq!(grants.endpoint.calls().len(), 3, "{flow:?}");
     }
 }
 
 #[tokio::test]
 async fn a_body_too_large_to_keep_is_not_repeated_and_the_next_request_has_the_new_key() {
-    let scene = Scene::new().await;
-    let credential = scene.credential(Flow::ClientCredentials);
-    let front = front(&scene, &credential).await;
+    let grants = Grants::new().await;
+    let credential = grants.credential(Flow::ClientCredentials);
+    let front = front(&grants, &credential).await;
     let piece = "x".repeat(32 * 1024);
-    let answer = post(&scene, &front, &[&piece, &piece]).await;
+    let answer = post(&grants, &front, &[&piece, &piece]).await;
     assert_eq!(answer.status, 200);
-    scene.ledger.revoke();
-    let answer = post(&scene, &front, &[&piece, &piece, "y"]).await;
+    grants.ledger.revoke();
+    let answer = post(&grants, &front, &[&piece, &piece, "y"]).await;
     assert_eq!((answer.status, answer.text()), (401, "revoked"));
     assert_eq!(answer.header("x-upstream"), Some("yes"));
-    assert_eq!(scene.received(), [1, 1]);
-    assert_eq!(scene.stack.upstream.last().body.len(), 64 * 1024 + 1);
+    assert_eq!(grants.received(), [1, 1]);
+    assert_eq!(grants.stack.upstream.last().body.len(), 64 * 1024 + 1);
 
-    let answer = post(&scene, &front, &[&piece, &piece, "y"]).await;
+    let answer = post(&grants, &front, &[&piece, &piece, "y"]).await;
     assert_eq!(answer.status, 200);
-    assert_eq!(scene.received(), [1, 1, 2]);
-    scene.stack.clock.advance(10);
-    scene.ledger.revoke();
+    assert_eq!(grants.received(), [1, 1, 2]);
+    grants.stack.clock.advance(10);
+    grants.ledger.revoke();
     // The most that is kept.
-    let answer = post(&scene, &front, &[&piece, &piece]).await;
+    let answer = post(&grants, &front, &[&piece, &piece]).await;
     assert_eq!(answer.status, 200);
-    assert_eq!(scene.received(), [1, 1, 2, 2, 3]);
+    assert_eq!(grants.received(), [1, 1, 2, 2, 3]);
 }
 
 #[tokio::test]
 async fn a_second_401_is_the_callers_and_keys_are_renewed_at_most_every_ten_seconds() {
-    let scene = Scene::new().await;
-    let credential = scene.credential(Flow::GitHubApp);
-    let front = front(&scene, &credential).await;
-    let token = scene.stack.token();
+    let grants = Grants::new().await;
+    let credential = grants.credential(Flow::GitHubApp);
+    let front = front(&grants, &credential).await;
+    let token = grants.stack.token();
     let get = async || front.get("/proxy/svc/a", &token).send().await;
     assert_eq!(get().await.status, 200);
 
     // The upstream takes none of the endpoint's tokens, old or new.
-    scene.ledger.refuse_all(true);
+    grants.ledger.refuse_all(true);
     let answer = get().await;
     assert_eq!((answer.status, answer.text()), (401, "revoked"));
-    assert_eq!(scene.received(), [1, 1, 2]);
+    assert_eq!(grants.received(), [1, 1, 2]);
     for _ in 0..5 {
         let answer = get().await;
         assert_eq!((answer.status, answer.text()), (401, "revoked"));
     }
-    scene.stack.clock.advance(9);
+    grants.stack.clock.advance(9);
     assert_eq!(get().await.status, 401);
-    assert_eq!(scene.received(), [1, 1, 2, 2, 2, 2, 2, 2, 2]);
-    assert_eq!(scene.endpoint.calls().len(), 2);
+    assert_eq!(grants.received(), [1, 1, 2, 2, 2, 2, 2, 2, 2]);
+    assert_eq!(grants.endpoint.calls().len(), 2);
 
-    scene.stack.clock.advance(1);
-    scene.ledger.refuse_all(false);
-    scene.ledger.revoke();
+    grants.stack.clock.advance(1);
+    grants.ledger.refuse_all(false);
+    grants.ledger.revoke();
     let answer = get().await;
     assert_eq!((answer.status, answer.text()), (200, "hello"));
-    assert_eq!(scene.received()[9..], [2, 3]);
-    assert_eq!(scene.endpoint.calls().len(), 3);
+    assert_eq!(grants.received()[9..], [2, 3]);
+    assert_eq!(grants.endpoint.calls().len(), 3);
 }
 
 #[tokio::test]
 async fn when_there_is_no_new_key_the_401_is_the_callers() {
-    let scene = Scene::new().await;
-    let credential = scene.credential(Flow::GoogleAccess);
-    let front = front(&scene, &credential).await;
-    let token = scene.stack.token();
+    let grants = Grants::new().await;
+    let credential = grants.credential(Flow::GoogleAccess);
+    let front = front(&grants, &credential).await;
+    let token = grants.stack.token();
     assert_eq!(front.get("/proxy/svc/a", &token).send().await.status, 200);
-    scene.ledger.revoke();
-    scene.endpoint.mood(Mood::Down);
+    grants.ledger.revoke();
+    grants.endpoint.mood(Mood::Down);
     let answer = front.get("/proxy/svc/a", &token).send().await;
     assert_eq!((answer.status, answer.text()), (401, "revoked"));
-    assert_eq!(scene.received(), [1, 1]);
+    assert_eq!(grants.received(), [1, 1]);
 
-    scene.endpoint.mood(Mood::Issue);
-    scene.stack.clock.advance(10);
+    grants.endpoint.mood(Mood::Issue);
+    grants.stack.clock.advance(10);
     let answer = front.get("/proxy/svc/a", &token).send().await;
     assert_eq!(answer.status, 200);
-    assert_eq!(scene.received(), [1, 1, 1, 2]);
+    assert_eq!(grants.received(), [1, 1, 1, 2]);
 }

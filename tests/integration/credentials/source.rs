@@ -9,7 +9,7 @@ use sallygate::{
     credential::{Secret, Source, SourceError},
 };
 
-use super::scene::{Scene, refused};
+use super::grants::{Grants, refused};
 
 /// An embedder's own source, which does one thing after the other.
 #[derive(Debug)]
@@ -42,30 +42,30 @@ impl Source for Steps {
     }
 }
 
-fn steps(scene: &Scene, steps: impl IntoIterator<Item = Step>) -> Credential {
-    scene.seen(Steps(Mutex::new(steps.into_iter().collect())))
+fn steps(grants: &Grants, steps: impl IntoIterator<Item = Step>) -> Credential {
+    grants.seen(Steps(Mutex::new(steps.into_iter().collect())))
 }
 
-fn key(scene: &Scene) -> String {
-    let key = scene.stack.oracle.secret("key of a source");
-    scene.ledger.know(key.clone());
+fn key(grants: &Grants) -> String {
+    let key = grants.stack.oracle.secret("key of a source");
+    grants.ledger.know(key.clone());
     key
 }
 
 #[tokio::test]
 async fn a_source_that_panics_costs_the_requests_that_wait_and_is_asked_again() {
-    let scene = Scene::new().await;
-    let credential = steps(&scene, [Step::Panic, Step::Give(key(&scene), 60)]);
-    assert_eq!(scene.get_at_once(&credential, 20).await, [503; 20]);
-    refused(&scene.get(&credential).await);
-    assert_eq!(scene.failure(&credential).await, SourceError::Other);
-    scene.stack.clock.advance(1);
-    assert_eq!(scene.get(&credential).await.status, 200);
+    let grants = Grants::new().await;
+    let credential = steps(&grants, [Step::Panic, Step::Give(key(&grants), 60)]);
+    assert_eq!(grants.get_at_once(&credential, 20).await, [503; 20]);
+    refused(&grants.get(&credential).await);
+    assert_eq!(grants.failure(&credential).await, SourceError::Other);
+    grants.stack.clock.advance(1);
+    assert_eq!(grants.get(&credential).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_key_that_is_missing_is_gone_at_once_and_other_failures_leave_it_to_its_end() {
-    let scene = Scene::new().await;
+    let grants = Grants::new().await;
     for (error, left) in [
         (SourceError::Missing, false),
         (SourceError::Other, true),
@@ -74,38 +74,38 @@ async fn a_key_that_is_missing_is_gone_at_once_and_other_failures_leave_it_to_it
         (SourceError::Timeout, true),
         (SourceError::Unreachable, true),
     ] {
-        let first = Step::Give(key(&scene), 100);
-        let last = Step::Give(key(&scene), 100);
-        let credential = steps(&scene, [first, Step::Fail(error), last]);
-        assert_eq!(scene.get(&credential).await.status, 200);
+        let first = Step::Give(key(&grants), 100);
+        let last = Step::Give(key(&grants), 100);
+        let credential = steps(&grants, [first, Step::Fail(error), last]);
+        assert_eq!(grants.get(&credential).await.status, 200);
         // Three quarters of its life: the next one is fetched, in the background.
-        scene.stack.clock.advance(75);
-        assert_eq!(scene.get(&credential).await.status, 200);
+        grants.stack.clock.advance(75);
+        assert_eq!(grants.get(&credential).await.status, 200);
         // Within a second of the failure nobody asks again.
-        let answer = scene.get(&credential).await;
+        let answer = grants.get(&credential).await;
         if left {
             assert_eq!(answer.status, 200, "{error}");
         } else {
             refused(&answer);
-            assert_eq!(scene.failure(&credential).await, error);
+            assert_eq!(grants.failure(&credential).await, error);
         }
-        let before = scene.received().len();
-        scene.stack.clock.advance(25);
-        assert_eq!(scene.get(&credential).await.status, 200, "{error}");
-        assert_eq!(scene.received().len(), before + 1);
+        let before = grants.received().len();
+        grants.stack.clock.advance(25);
+        assert_eq!(grants.get(&credential).await.status, 200, "{error}");
+        assert_eq!(grants.received().len(), before + 1);
     }
 }
 
 #[tokio::test]
 async fn a_key_that_is_over_when_it_comes_is_none() {
-    let scene = Scene::new().await;
+    let grants = Grants::new().await;
     let credential = steps(
-        &scene,
-        [Step::Give(key(&scene), 0), Step::Give(key(&scene), 1)],
+        &grants,
+        [Step::Give(key(&grants), 0), Step::Give(key(&grants), 1)],
     );
-    refused(&scene.get(&credential).await);
-    assert_eq!(scene.failure(&credential).await, SourceError::Malformed);
-    scene.stack.clock.advance(1);
-    assert_eq!(scene.get(&credential).await.status, 200);
-    assert_eq!(scene.received(), [2]);
+    refused(&grants.get(&credential).await);
+    assert_eq!(grants.failure(&credential).await, SourceError::Malformed);
+    grants.stack.clock.advance(1);
+    assert_eq!(grants.get(&credential).await.status, 200);
+    assert_eq!(grants.received(), [2]);
 }

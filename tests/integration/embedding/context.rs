@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::stream;
 use sallygate::{Api, Body, Credential, Injection, Target, TransformError};
-use sallygate_test_support::{Reply, Slot, Stack, Upstream};
+use sallygate_test_support::{Reply, Slot, Stack, Upstream, assert_refused};
 
 #[tokio::test]
 async fn the_context_tells_where_and_when_the_caller_called() {
@@ -80,10 +80,7 @@ async fn a_body_that_ends_with_an_error_of_the_service_ends_the_request_with_its
     let token = stack.token();
     let bad = front.request("POST", "/proxy/svc/bad").token(&token);
     let answer = bad.send().await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (403, "PROXY_FORBIDDEN")
-    );
+    assert_refused(&answer, 403, "PROXY_FORBIDDEN");
     assert!(stack.upstream.requests().iter().all(|got| !got.complete));
 
     let good = front.request("POST", "/proxy/svc/good").token(&token);

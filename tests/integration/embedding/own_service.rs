@@ -4,7 +4,7 @@ use http::{HeaderName, Request, Response, request::Parts};
 use sallygate::{
     Body, Context, Injection, Outcome, ServiceConfig, Target, TransformError, async_trait, extract,
 };
-use sallygate_test_support::{Slot, Stack};
+use sallygate_test_support::{Slot, Stack, assert_refused};
 
 /// An API at two origins, whose requests are signed over their body.
 struct Signed {
@@ -114,10 +114,7 @@ async fn a_service_written_by_hand_reads_signs_answers_and_chooses_its_target() 
     let answer = post("/keys", "").send().await;
     assert_eq!((answer.status, answer.text()), (410, "not here"));
     let answer = post("/a", "over eight").send().await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (413, "PROXY_BODY_TOO_LARGE")
-    );
+    assert_refused(&answer, 413, "PROXY_BODY_TOO_LARGE");
     assert_eq!(stack.upstream.requests().len(), 2);
 
     assert_eq!(
@@ -133,10 +130,7 @@ async fn a_service_written_by_hand_reads_signs_answers_and_chooses_its_target() 
         .header("x-second", "127.0.0.1:1")
         .send()
         .await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (502, "PROXY_TARGET_ERROR")
-    );
+    assert_refused(&answer, 502, "PROXY_TARGET_ERROR");
     assert_eq!(
         front
             .request("POST", "/proxy/svc/a")

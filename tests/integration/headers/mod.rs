@@ -1,2 +1,6 @@
+//! Which header fields pass, each way.
+
+mod isolation;
 mod request;
 mod response;
+mod spoofed;

@@ -1,4 +1,4 @@
-use sallygate_test_support::Stack;
+use sallygate_test_support::{Stack, assert_case_refused};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -96,11 +96,7 @@ async fn every_path_case_has_its_outcome_on_the_wire() {
                 );
             }
             Refused(status, code) => {
-                assert_eq!(
-                    (answer.status, answer.code().as_str()),
-                    (*status, *code),
-                    "{what}"
-                );
+                assert_case_refused(&answer, *status, code, &what);
                 assert!(sent.is_empty(), "{what}");
             }
         }

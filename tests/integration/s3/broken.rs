@@ -1,7 +1,7 @@
 //! Uploads that are not what they announce: the upstream never has a whole object, and the caller is told.
 
 use super::{
-    Rig, code,
+    Storage, code,
     payloads::{SIGNED, UNSIGNED_TRAILER, chunks, data},
 };
 
@@ -9,7 +9,7 @@ const LENGTH: usize = 200_003;
 
 #[tokio::test]
 async fn an_upload_that_is_not_what_it_announces_is_refused() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
     let data = data();
@@ -65,7 +65,7 @@ async fn an_upload_that_is_not_what_it_announces_is_refused() {
     ];
     for (what, body, expected) in cases {
         for by_http in [false, true] {
-            let call = rig.call("PUT", "/reports/broken").signed();
+            let call = storage.call("PUT", "/reports/broken").signed();
             let call = call
                 .header("x-amz-content-sha256", SIGNED)
                 .header("x-amz-decoded-content-length", LENGTH.to_string());
@@ -75,11 +75,15 @@ async fn an_upload_that_is_not_what_it_announces_is_refused() {
             };
             let answer = call.send().await;
             assert_eq!((answer.status, code(&answer)), (400, expected), "{what}");
-            assert!(rig.stored("/reports/broken").is_none(), "{what}");
+            assert!(storage.stored("/reports/broken").is_none(), "{what}");
         }
-        rig.is_unharmed("a").await;
+        storage.is_unharmed("a").await;
     }
-    let whole = rig.tap.requests().into_iter().filter(|sent| sent.complete);
+    let whole = storage
+        .tap
+        .requests()
+        .into_iter()
+        .filter(|sent| sent.complete);
     assert!(
         whole
             .into_iter()
@@ -89,7 +93,7 @@ async fn an_upload_that_is_not_what_it_announces_is_refused() {
 
 #[tokio::test]
 async fn trailers_that_are_not_what_was_announced_are_refused() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
     let data = data();
@@ -102,7 +106,7 @@ async fn trailers_that_are_not_what_was_announced_are_refused() {
         "x-amz-checksum-crc32\r\n".into(),
         format!("x-amz-checksum-crc32:{}AAAAAA==\r\n", " ".repeat(9 << 10)),
     ] {
-        let call = rig.call("PUT", "/reports/broken").signed();
+        let call = storage.call("PUT", "/reports/broken").signed();
         let answer = call
             .header("x-amz-content-sha256", UNSIGNED_TRAILER)
             .header("x-amz-decoded-content-length", LENGTH.to_string())
@@ -115,18 +119,18 @@ async fn trailers_that_are_not_what_was_announced_are_refused() {
             (400, "MalformedTrailerError"),
             "{trailers:?}"
         );
-        assert!(rig.stored("/reports/broken").is_none());
-        rig.is_unharmed("a").await;
+        assert!(storage.stored("/reports/broken").is_none());
+        storage.is_unharmed("a").await;
     }
 }
 
 #[tokio::test]
 async fn an_upload_of_nothing_has_nothing_in_it() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
     for body in ["", "0\r\n", "1\r\nx\r\n0\r\n\r\n", "0\r\n\r\n0\r\n\r\n"] {
-        let call = rig.call("PUT", "/reports/broken").signed();
+        let call = storage.call("PUT", "/reports/broken").signed();
         let answer = call
             .header("x-amz-content-sha256", SIGNED)
             .header("x-amz-decoded-content-length", "0")
@@ -139,6 +143,6 @@ async fn an_upload_of_nothing_has_nothing_in_it() {
             "{body:?}"
         );
     }
-    assert!(rig.tap.requests().is_empty());
-    rig.is_unharmed("a").await;
+    assert!(storage.tap.requests().is_empty());
+    storage.is_unharmed("a").await;
 }

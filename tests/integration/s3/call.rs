@@ -1,11 +1,11 @@
 use sallygate_test_support::Answer;
 
-use super::{Rig, signed};
+use super::{Storage, signed};
 
 /// A request to the service, put together byte for byte. Unless it is told otherwise, the token is a bearer.
 #[must_use]
-pub(super) struct Call<'r> {
-    rig: &'r Rig,
+pub(super) struct Call<'s> {
+    storage: &'s Storage,
     line: String,
     host: String,
     authorization: Option<String>,
@@ -13,13 +13,13 @@ pub(super) struct Call<'r> {
     body: Vec<u8>,
 }
 
-impl<'r> Call<'r> {
-    pub(super) fn new(rig: &'r Rig, method: &str, path: &str) -> Self {
+impl<'s> Call<'s> {
+    pub(super) fn new(storage: &'s Storage, method: &str, path: &str) -> Self {
         Self {
-            rig,
+            storage,
             line: format!("{method} /proxy/s3{path} HTTP/1.1"),
             host: "gate.test".into(),
-            authorization: Some(format!("Bearer {}", rig.token)),
+            authorization: Some(format!("Bearer {}", storage.scene.token)),
             fields: Vec::new(),
             body: Vec::new(),
         }
@@ -32,7 +32,7 @@ impl<'r> Call<'r> {
 
     /// As a client that signs: the signature is worth nothing.
     pub(super) fn signed(mut self) -> Self {
-        self.authorization = Some(signed(&self.rig.token));
+        self.authorization = Some(signed(&self.storage.scene.token));
         self.header("x-amz-date", "20260101T000000Z")
     }
 
@@ -72,7 +72,7 @@ impl<'r> Call<'r> {
             head += &format!("{name}: {value}\r\n");
         }
         head += "\r\n";
-        let mut wire = self.rig.front.connect().await;
+        let mut wire = self.storage.scene.front.connect().await;
         wire.send(&[head.as_bytes(), &self.body].concat()).await;
         if self.line.starts_with("HEAD ") {
             wire.answer_to_head().await

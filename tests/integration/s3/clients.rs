@@ -9,13 +9,13 @@ use sallygate_test_support::{
 };
 use serde_json::{Value, json};
 
-use super::stage::{OWN, Stage};
+use super::home::{Home, OWN};
 
 async fn boto3(tls: bool) -> Option<String> {
     let python = client("venv/bin/python")?;
-    let stage = Stage::new(tls).await?;
+    let home = Home::new(tls).await?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/s3/with_boto3.py");
-    let facts = stage.said(stage.command(&python).arg(script)).await;
+    let facts = home.said(home.command(&python).arg(script)).await;
     let mut facts: Value = serde_json::from_str(&facts).unwrap();
     let version = facts["version"].take();
     assert_eq!(
@@ -35,8 +35,8 @@ async fn boto3(tls: bool) -> Option<String> {
             "refused": [401, "401"],
         })
     );
-    assert_eq!(stage.stored("big").map(|big| big.len()), Some(64 << 20));
-    let trailing = stage.was_sent("PUT ", "x-amz-trailer");
+    assert_eq!(home.stored("big").map(|big| big.len()), Some(64 << 20));
+    let trailing = home.was_sent("PUT ", "x-amz-trailer");
     assert_eq!(
         trailing, tls,
         "trailing checksums are sent over TLS, and only there"
@@ -70,13 +70,13 @@ async fn boto3_works() {
 
 async fn aws(tls: bool) -> Option<String> {
     let program = client("venv/bin/aws")?;
-    let stage = Stage::new(tls).await?;
-    let aws = async |arguments: &[&str]| stage.said(stage.command(&program).args(arguments)).await;
+    let home = Home::new(tls).await?;
+    let aws = async |arguments: &[&str]| home.said(home.command(&program).args(arguments)).await;
     let at = |name: &str| format!("s3://{OWN}/{name}");
-    fs::write(stage.home.join("a"), "0123456789").unwrap();
-    let big = stage.big();
+    fs::write(home.folder.join("a"), "0123456789").unwrap();
+    let big = home.big();
     aws(&["s3", "cp", "a", &at("a b")]).await;
-    assert_eq!(stage.stored("a b").unwrap(), b"0123456789");
+    assert_eq!(home.stored("a b").unwrap(), b"0123456789");
     assert_eq!(aws(&["s3", "cp", &at("a b"), "-"]).await, "0123456789");
     let key = "tenants/acme/a b";
     let range = [
@@ -89,34 +89,34 @@ async fn aws(tls: bool) -> Option<String> {
         "part",
     ];
     aws(&[&["s3api", "get-object"], &range[..]].concat()).await;
-    assert_eq!(fs::read(stage.home.join("part")).unwrap(), b"234");
+    assert_eq!(fs::read(home.folder.join("part")).unwrap(), b"234");
     aws(&["s3", "cp", &at("a b"), &at("copy")]).await;
-    assert_eq!(stage.stored("copy").unwrap(), b"0123456789");
+    assert_eq!(home.stored("copy").unwrap(), b"0123456789");
     aws(&["s3", "cp", "--no-progress", "big", &at("big")]).await;
-    assert!(stage.stored("big").unwrap() == big);
+    assert!(home.stored("big").unwrap() == big);
     aws(&["s3", "cp", "--no-progress", &at("big"), "again"]).await;
-    assert!(fs::read(stage.home.join("again")).unwrap() == big);
+    assert!(fs::read(home.folder.join("again")).unwrap() == big);
     let list = aws(&["s3", "ls", &at("")]).await;
     let names: Vec<_> = list.lines().map(|line| line[31..].to_owned()).collect();
     assert_eq!(names, ["a b", "big", "copy"]);
     let url = aws(&["s3", "presign", &at("copy")]).await;
-    assert_eq!(stage.fetch(&url).await?, "0123456789");
+    assert_eq!(home.fetch(&url).await?, "0123456789");
     aws(&["s3", "rm", &at("copy")]).await;
-    assert!(stage.stored("copy").is_none());
+    assert!(home.stored("copy").is_none());
 
-    let mut denied = stage.command(&program);
-    let denied = stage
+    let mut denied = home.command(&program);
+    let denied = home
         .run(denied.args(["s3", "cp", "s3://reports/secret", "-"]))
         .await;
     assert!(
         !denied.status.success() && denied.stdout.is_empty(),
         "{denied:?}"
     );
-    let mut refused = stage.command(&program);
+    let mut refused = home.command(&program);
     refused
-        .env("AWS_ACCESS_KEY_ID", &stage.bad_token)
+        .env("AWS_ACCESS_KEY_ID", &home.bad_token)
         .args(["s3", "ls", &at("")]);
-    let refused = stage.run(&mut refused).await;
+    let refused = home.run(&mut refused).await;
     assert!(
         !refused.status.success() && refused.stdout.is_empty(),
         "{refused:?}"
@@ -152,51 +152,49 @@ async fn the_aws_cli_works() {
 
 async fn rclone(tls: bool) -> Option<()> {
     program("rclone")?;
-    let stage = Stage::new(tls).await?;
+    let home = Home::new(tls).await?;
     let command = || {
-        let mut command = stage.command("rclone".as_ref());
+        let mut command = home.command("rclone".as_ref());
         command.args(["--retries", "1", "--low-level-retries", "1"]);
         // The library in it cannot do with both.
         command.env_remove("AWS_CA_BUNDLE");
         command
     };
-    let rclone = async |arguments: &[&str]| stage.said(command().args(arguments)).await;
+    let rclone = async |arguments: &[&str]| home.said(command().args(arguments)).await;
     let at = |name: &str| format!("s3:{OWN}/{name}");
-    fs::create_dir(stage.home.join("files")).unwrap();
-    fs::write(stage.home.join("files/a b+é"), "0123456789").unwrap();
-    let big = stage.big();
+    fs::create_dir(home.folder.join("files")).unwrap();
+    fs::write(home.folder.join("files/a b+é"), "0123456789").unwrap();
+    let big = home.big();
     let parts = ["--s3-upload-cutoff", "16M", "--s3-chunk-size", "16M"];
     rclone(&["copy", "files", &at("files")]).await;
-    assert_eq!(stage.stored("files/a b+é").unwrap(), b"0123456789");
+    assert_eq!(home.stored("files/a b+é").unwrap(), b"0123456789");
     rclone(&[&["copy", "big", &at("")], &parts[..]].concat()).await;
-    assert!(stage.stored("big").unwrap() == big);
+    assert!(home.stored("big").unwrap() == big);
     rclone(&["copyto", &at("big"), "again"]).await;
-    assert!(fs::read(stage.home.join("again")).unwrap() == big);
+    assert!(fs::read(home.folder.join("again")).unwrap() == big);
     assert_eq!(rclone(&["cat", &at("files/a b+é")]).await, "0123456789");
     let part = ["cat", "--offset", "2", "--count", "3", &at("files/a b+é")];
     assert_eq!(rclone(&part).await, "234");
     rclone(&["copyto", &at("files/a b+é"), &at("copy")]).await;
-    assert_eq!(stage.stored("copy").unwrap(), b"0123456789");
-    assert!(stage.was_sent("PUT /reports/tenants/acme/copy", "x-amz-copy-source"));
+    assert_eq!(home.stored("copy").unwrap(), b"0123456789");
+    assert!(home.was_sent("PUT /reports/tenants/acme/copy", "x-amz-copy-source"));
     assert_eq!(rclone(&["lsf", &at("")]).await, "big\ncopy\nfiles/\n");
     assert_eq!(rclone(&["lsf", &at("files")]).await, "a b+é\n");
     let url = rclone(&["link", "--expire", "1h", &at("copy")]).await;
-    if let Some(got) = stage.fetch(&url).await {
+    if let Some(got) = home.fetch(&url).await {
         assert_eq!(got, "0123456789");
     }
     rclone(&["deletefile", &at("copy")]).await;
-    assert!(stage.stored("copy").is_none());
+    assert!(home.stored("copy").is_none());
 
-    let denied = stage
-        .run(command().args(["cat", "s3:reports/secret"]))
-        .await;
+    let denied = home.run(command().args(["cat", "s3:reports/secret"])).await;
     assert!(
         !denied.status.success() && denied.stdout.is_empty(),
         "{denied:?}"
     );
     let mut refused = command();
-    refused.env("RCLONE_CONFIG_S3_ACCESS_KEY_ID", &stage.bad_token);
-    let refused = stage.run(refused.args(["cat", &at("big")])).await;
+    refused.env("RCLONE_CONFIG_S3_ACCESS_KEY_ID", &home.bad_token);
+    let refused = home.run(refused.args(["cat", &at("big")])).await;
     assert!(
         !refused.status.success() && refused.stdout.is_empty(),
         "{refused:?}"

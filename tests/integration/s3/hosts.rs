@@ -5,45 +5,50 @@ use sallygate::{Body, Client, Credential, Target, service::S3};
 use sallygate_test_support::Stack;
 use tower::{Service, service_fn};
 
-use super::{REGION, Rig, code, server::Server, tap::Tap};
+use super::{REGION, Storage, code, server::Server, tap::Tap};
 
 #[tokio::test]
 async fn callers_may_put_the_bucket_before_the_host() {
-    let Some(rig) = Rig::new(|s3| s3.virtual_hosts("gate.test")?.buckets(["reports"])).await else {
+    let Some(storage) =
+        Storage::new(|s3| s3.virtual_hosts("gate.test")?.buckets(["reports"])).await
+    else {
         return;
     };
     for host in ["reports.gate.test", "REPORTS.Gate.Test:8443"] {
-        let put = rig
+        let put = storage
             .call("PUT", "/a/b")
             .host(host)
             .body("hello")
             .send()
             .await;
         assert_eq!(put.status, 200, "{}", put.text());
-        assert_eq!(rig.tap.last().line(), "PUT /reports/a/b HTTP/1.1");
-        assert_eq!(rig.stored("/reports/a/b").unwrap(), b"hello");
-        let list = rig.call("GET", "/?list-type=2").host(host).send().await;
+        assert_eq!(storage.tap.last().line(), "PUT /reports/a/b HTTP/1.1");
+        assert_eq!(storage.stored("/reports/a/b").unwrap(), b"hello");
+        let list = storage.call("GET", "/?list-type=2").host(host).send().await;
         assert_eq!(list.status, 200, "{}", list.text());
-        assert_eq!(rig.tap.last().line(), "GET /reports/?list-type=2 HTTP/1.1");
+        assert_eq!(
+            storage.tap.last().line(),
+            "GET /reports/?list-type=2 HTTP/1.1"
+        );
     }
     // A path that looks like a bucket is a key.
-    rig.store("/private/a", "secret");
-    let got = rig
+    storage.store("/private/a", "secret");
+    let got = storage
         .call("GET", "/private/a")
         .host("reports.gate.test")
         .send()
         .await;
     assert_eq!(got.status, 404);
-    assert_eq!(rig.tap.last().line(), "GET /reports/private/a HTTP/1.1");
-    let sent = rig.tap.requests().len();
+    assert_eq!(storage.tap.last().line(), "GET /reports/private/a HTTP/1.1");
+    let sent = storage.tap.requests().len();
     for host in ["private.gate.test", "x.reports.gate.test"] {
-        let got = rig.call("GET", "/a").host(host).send().await;
+        let got = storage.call("GET", "/a").host(host).send().await;
         assert_eq!((got.status, code(&got)), (403, "AccessDenied"));
     }
-    assert_eq!(rig.tap.requests().len(), sent);
+    assert_eq!(storage.tap.requests().len(), sent);
     // The path style goes on as before, under this host and others.
-    rig.is_unharmed("c").await;
-    let other = rig
+    storage.is_unharmed("c").await;
+    let other = storage
         .call("GET", "/reports/c")
         .host("elsewhere.test")
         .send()

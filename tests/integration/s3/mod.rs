@@ -1,39 +1,40 @@
 //! S3 against s3s-fs, a server that verifies every signature, with a tap in between that keeps what it was sent.
 
+mod bounds;
 mod broken;
 mod call;
 mod clients;
+mod home;
 mod hosts;
 mod memory;
 mod objects;
 mod payloads;
 mod presigned;
 mod reach;
+mod scripted;
 mod serve;
 mod server;
 mod settings;
-mod stage;
+mod signature;
 mod tap;
 
 use std::{fs, path::PathBuf};
 
 use sallygate::{ConfigError, Credential, Target, service::S3};
-use sallygate_test_support::{Answer, Front, Stack};
+use sallygate_test_support::{Answer, Scene, Stack};
 
 use self::{call::Call, server::Server, tap::Tap};
 
 const REGION: &str = "eu-central-1";
 
 /// A proxy whose service `s3` is a real S3 server with the buckets `reports` and `private`.
-struct Rig {
+struct Storage {
     tap: Tap,
     server: Server,
-    stack: Stack,
-    front: Front,
-    token: String,
+    scene: Scene,
 }
 
-impl Rig {
+impl Storage {
     /// `None`, said on standard error, where there is no server.
     async fn new(settle: impl FnOnce(S3) -> Result<S3, ConfigError>) -> Option<Self> {
         let stack = Stack::new().await;
@@ -43,14 +44,10 @@ impl Rig {
         let key = Credential::new(format!("{}:{}", server.id, server.secret)).unwrap();
         let s3 = settle(S3::new(target, REGION, key).unwrap()).unwrap();
         stack.oracle.saw_debug(&s3);
-        let front = stack.serve(stack.layer_with("s3", s3).into_service()).await;
-        let token = stack.token();
         Some(Self {
             tap,
             server,
-            stack,
-            front,
-            token,
+            scene: stack.scene().name("s3").service(s3).start().await,
         })
     }
 

@@ -1,13 +1,13 @@
 //! What clients do all day, through the whole proxy.
 
-use super::{Rig, code};
+use super::{Storage, code};
 
 #[tokio::test]
 async fn objects_are_put_got_listed_copied_and_deleted() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
-    let put = rig
+    let put = storage
         .call("PUT", "/reports/a/b.txt")
         .header("content-type", "text/plain")
         .header("x-amz-meta-owner", "acme")
@@ -16,10 +16,10 @@ async fn objects_are_put_got_listed_copied_and_deleted() {
         .await;
     assert_eq!(put.status, 200, "{}", put.text());
     assert!(put.header("etag").is_some());
-    assert_eq!(rig.stored("/reports/a/b.txt").unwrap(), b"0123456789");
-    let sent = rig.tap.last();
+    assert_eq!(storage.stored("/reports/a/b.txt").unwrap(), b"0123456789");
+    let sent = storage.tap.last();
     assert_eq!(sent.line(), "PUT /reports/a/b.txt HTTP/1.1");
-    assert_eq!(sent.value("host"), Some(&*rig.tap.addr.to_string()));
+    assert_eq!(sent.value("host"), Some(&*storage.tap.addr.to_string()));
     assert_eq!(sent.value("content-length"), Some("10"));
     assert_eq!(sent.value("x-amz-content-sha256"), Some("UNSIGNED-PAYLOAD"));
     let authorization = sent.value("authorization").unwrap();
@@ -29,16 +29,16 @@ async fn objects_are_put_got_listed_copied_and_deleted() {
         "{authorization}"
     );
 
-    let got = rig.get("/reports/a/b.txt").await;
+    let got = storage.get("/reports/a/b.txt").await;
     assert_eq!((got.status, got.text()), (200, "0123456789"));
     assert_eq!(got.header("etag"), put.header("etag"));
     assert_eq!(got.header("x-amz-meta-owner"), Some("acme"));
-    let head = rig.call("HEAD", "/reports/a/b.txt").send().await;
+    let head = storage.call("HEAD", "/reports/a/b.txt").send().await;
     assert_eq!(
         (head.status, head.header("content-length")),
         (200, Some("10"))
     );
-    let part = rig
+    let part = storage
         .call("GET", "/reports/a/b.txt")
         .header("range", "bytes=2-4")
         .send()
@@ -46,29 +46,29 @@ async fn objects_are_put_got_listed_copied_and_deleted() {
     assert_eq!((part.status, part.text()), (206, "234"));
     assert_eq!(part.header("content-range"), Some("bytes 2-4/10"));
 
-    let copy = rig
+    let copy = storage
         .call("PUT", "/reports/copy")
         .header("x-amz-copy-source", "/reports/a/b.txt")
         .body("")
         .send()
         .await;
     assert_eq!(copy.status, 200, "{}", copy.text());
-    assert_eq!(rig.stored("/reports/copy").unwrap(), b"0123456789");
+    assert_eq!(storage.stored("/reports/copy").unwrap(), b"0123456789");
 
-    let list = rig
+    let list = storage
         .get("/reports?list-type=2&prefix=a%2F&delimiter=/")
         .await;
     assert_eq!(list.status, 200, "{}", list.text());
     assert!(list.text().contains("<Key>a/b.txt</Key>") && !list.text().contains("copy"));
     assert_eq!(
-        rig.tap.last().line(),
+        storage.tap.last().line(),
         "GET /reports?list-type=2&prefix=a%2F&delimiter=%2F HTTP/1.1"
     );
 
-    let gone = rig.call("DELETE", "/reports/copy").send().await;
+    let gone = storage.call("DELETE", "/reports/copy").send().await;
     assert_eq!(gone.status, 204);
-    assert!(rig.stored("/reports/copy").is_none());
-    let missing = rig.get("/reports/copy").await;
+    assert!(storage.stored("/reports/copy").is_none());
+    let missing = storage.get("/reports/copy").await;
     assert_eq!(
         (missing.status, code_of_the_server(&missing)),
         (404, "NoSuchKey")
@@ -82,10 +82,10 @@ fn code_of_the_server(answer: &sallygate_test_support::Answer) -> &str {
 
 #[tokio::test]
 async fn an_upload_in_parts_arrives_whole() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
-    let begun = rig
+    let begun = storage
         .call("POST", "/reports/big?uploads")
         .body("")
         .send()
@@ -96,14 +96,16 @@ async fn an_upload_in_parts_arrives_whole() {
     let mut parts = String::new();
     for number in 1..=2 {
         let path = format!("/reports/big?partNumber={number}&uploadId={upload}");
-        let part = rig.put(&path, vec![b'0' + number; 5 << 20]).await;
+        let part = storage.put(&path, vec![b'0' + number; 5 << 20]).await;
         assert_eq!(part.status, 200, "{}", part.text());
         let etag = part.header("etag").unwrap();
         parts += &format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
     }
-    let listed = rig.get(&format!("/reports/big?uploadId={upload}")).await;
+    let listed = storage
+        .get(&format!("/reports/big?uploadId={upload}"))
+        .await;
     assert_eq!(listed.text().matches("<PartNumber>").count(), 2);
-    let done = rig
+    let done = storage
         .call("POST", &format!("/reports/big?uploadId={upload}"))
         .body(format!(
             "<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>"
@@ -112,14 +114,14 @@ async fn an_upload_in_parts_arrives_whole() {
         .await;
     assert_eq!(done.status, 200, "{}", done.text());
     let whole = [vec![b'1'; 5 << 20], vec![b'2'; 5 << 20]].concat();
-    assert!(rig.stored("/reports/big").unwrap() == whole);
-    let got = rig.get("/reports/big").await;
+    assert!(storage.stored("/reports/big").unwrap() == whole);
+    let got = storage.get("/reports/big").await;
     assert!(got.body == whole);
 }
 
 #[tokio::test]
 async fn keys_of_every_kind_are_signed_as_servers_read_them() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
     for (path, sent, file) in [
@@ -137,22 +139,22 @@ async fn keys_of_every_kind_are_signed_as_servers_read_them() {
         ("/%7Etilde/.hidden", "/~tilde/.hidden", "~tilde/.hidden"),
         ("/d%2Fe", "/d/e", "d/e"),
     ] {
-        let put = rig.put(&format!("/reports{path}"), path).await;
+        let put = storage.put(&format!("/reports{path}"), path).await;
         assert_eq!(put.status, 200, "{path}: {}", put.text());
         assert_eq!(
-            rig.tap.last().line(),
+            storage.tap.last().line(),
             format!("PUT /reports{sent} HTTP/1.1")
         );
         assert_eq!(
-            rig.stored(&format!("/reports/{file}")).unwrap(),
+            storage.stored(&format!("/reports/{file}")).unwrap(),
             path.as_bytes()
         );
-        let got = rig.get(&format!("/reports{sent}")).await;
+        let got = storage.get(&format!("/reports{sent}")).await;
         assert_eq!((got.status, got.text()), (200, path));
     }
     // A file system has no such names, but the signature is right.
-    let twice = rig.get("/reports//a//b/").await;
-    assert_eq!(rig.tap.last().line(), "GET /reports//a//b/ HTTP/1.1");
+    let twice = storage.get("/reports//a//b/").await;
+    assert_eq!(storage.tap.last().line(), "GET /reports//a//b/ HTTP/1.1");
     assert_eq!(
         (twice.status, code_of_the_server(&twice)),
         (500, "InternalError")
@@ -161,27 +163,27 @@ async fn keys_of_every_kind_are_signed_as_servers_read_them() {
 
 #[tokio::test]
 async fn metadata_may_have_any_name_but_only_ascii_in_it() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
     let put = async |name: &str, value: &str| {
-        let call = rig.call("PUT", "/reports/a").header(name, value);
+        let call = storage.call("PUT", "/reports/a").header(name, value);
         call.body("hello").send().await
     };
     let odd = put("x-amz-meta-my_own.name", "two  spaces").await;
     assert_eq!(odd.status, 200, "{}", odd.text());
     assert_eq!(
-        rig.tap.last().value("x-amz-meta-my_own.name"),
+        storage.tap.last().value("x-amz-meta-my_own.name"),
         Some("two  spaces")
     );
     let foreign = put("x-amz-meta-name", "é").await;
     assert_eq!((foreign.status, code(&foreign)), (400, "InvalidArgument"));
-    rig.is_unharmed("a").await;
+    storage.is_unharmed("a").await;
 }
 
 #[tokio::test]
 async fn a_request_without_a_bucket_is_refused_in_the_words_of_s3() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
     for path in [
@@ -192,7 +194,7 @@ async fn a_request_without_a_bucket_is_refused_in_the_words_of_s3() {
         "/re%70orts/k",
         "/arn:aws:s3:::x/k",
     ] {
-        let answer = rig.get(path).await;
+        let answer = storage.get(path).await;
         assert_eq!(
             (answer.status, code(&answer)),
             (400, "InvalidBucketName"),
@@ -204,7 +206,7 @@ async fn a_request_without_a_bucket_is_refused_in_the_words_of_s3() {
         ("GET", "/reports?prefix=a&prefix=b", 400, "InvalidArgument"),
         ("GET", "/reports?prefix=%ff", 400, "InvalidURI"),
     ] {
-        let answer = rig.call(method, path).send().await;
+        let answer = storage.call(method, path).send().await;
         assert_eq!(answer.status, status, "{path}");
         assert_eq!(code(&answer), expected, "{path}");
     }
@@ -214,53 +216,65 @@ async fn a_request_without_a_bucket_is_refused_in_the_words_of_s3() {
         "/reports/a/%2e%2e/b",
         "/reports/a%2F..%2Fb",
     ] {
-        let answer = rig.get(path).await;
+        let answer = storage.get(path).await;
         assert_eq!(
             (answer.status, answer.code()),
             (400, "PROXY_PATH_INVALID".into())
         );
     }
-    assert!(rig.tap.requests().is_empty());
-    rig.is_unharmed("a").await;
+    assert!(storage.tap.requests().is_empty());
+    storage.is_unharmed("a").await;
 }
 
 #[tokio::test]
 async fn a_key_that_the_server_refuses_is_not_the_callers_affair() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
-    let wrong = sallygate::Credential::new(format!("{}:wrong", rig.server.id)).unwrap();
-    let target = format!("http://{}", rig.tap.addr);
+    let wrong = sallygate::Credential::new(format!("{}:wrong", storage.server.id)).unwrap();
+    let target = format!("http://{}", storage.tap.addr);
     let target = sallygate::Target::dangerous_plaintext(&target).unwrap();
     let s3 = sallygate::service::S3::new(target, super::REGION, wrong).unwrap();
-    let front = rig
+    let front = storage
+        .scene
         .stack
-        .serve(rig.stack.layer_with("s3", s3).into_service())
+        .serve(storage.scene.stack.layer_with("s3", s3).into_service())
         .await;
-    let answer = front.get("/proxy/s3/reports/a", &rig.token).send().await;
+    let answer = front
+        .get("/proxy/s3/reports/a", &storage.scene.token)
+        .send()
+        .await;
     assert_eq!(answer.status, 403);
-    rig.is_unharmed("a").await;
+    storage.is_unharmed("a").await;
 
     for text in ["no-colon-in-it", ":secret-without-id", "id-without-secret:"] {
         let target = sallygate::Target::dangerous_plaintext("http://127.0.0.1:1").unwrap();
         let key = sallygate::Credential::new(text).unwrap();
         let s3 = sallygate::service::S3::new(target, super::REGION, key).unwrap();
-        let front = rig
+        let front = storage
+            .scene
             .stack
-            .serve(rig.stack.layer_with("s3", s3).into_service())
+            .serve(storage.scene.stack.layer_with("s3", s3).into_service())
             .await;
-        let answer = front.get("/proxy/s3/reports/a", &rig.token).send().await;
+        let answer = front
+            .get("/proxy/s3/reports/a", &storage.scene.token)
+            .send()
+            .await;
         assert_eq!((answer.status, code(&answer)), (503, "ServiceUnavailable"));
     }
 }
 
 #[tokio::test]
 async fn without_a_good_token_nothing_is_sent() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
-    let bad = format!("{}x", rig.token);
-    let missing = rig.call("GET", "/reports/a").unauthorized().send().await;
+    let bad = format!("{}x", storage.scene.token);
+    let missing = storage
+        .call("GET", "/reports/a")
+        .unauthorized()
+        .send()
+        .await;
     assert_eq!(
         (missing.status, missing.code()),
         (401, "PROXY_TOKEN_MISSING".into())
@@ -268,16 +282,16 @@ async fn without_a_good_token_nothing_is_sent() {
     for authorization in [
         format!("Bearer {bad}"),
         super::signed(&bad),
-        format!("AWS {}:sig", rig.token),
+        format!("AWS {}:sig", storage.scene.token),
     ] {
-        let call = rig.call("GET", "/reports/a").unauthorized();
+        let call = storage.call("GET", "/reports/a").unauthorized();
         let answer = call.header("authorization", authorization).send().await;
         assert_eq!(answer.status, 401);
     }
-    assert!(rig.tap.requests().is_empty());
-    let signed = rig.call("GET", "/reports/a").signed().send().await;
+    assert!(storage.tap.requests().is_empty());
+    let signed = storage.call("GET", "/reports/a").signed().send().await;
     assert_eq!(code_of_the_server(&signed), "NoSuchKey");
-    rig.is_unharmed("a").await;
+    storage.is_unharmed("a").await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Every way in which S3's clients send a body.
 
 use self::digest::{crc32_base64, hash};
-use super::{Rig, code, tap::Request};
+use super::{Storage, code, tap::Request};
 
 pub(super) const SIGNED: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
 const SIGNED_TRAILER: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER";
@@ -59,24 +59,24 @@ fn assert_is_framed(sent: &Request, data: &[u8], trailers: &str) {
 
 #[tokio::test]
 async fn a_hash_is_kept_and_the_server_checks_it() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
     let data = data();
-    let put = rig.call("PUT", "/reports/a").signed();
+    let put = storage.call("PUT", "/reports/a").signed();
     let put = put
         .header("x-amz-content-sha256", hash(&data))
         .body(&data)
         .send()
         .await;
     assert_eq!(put.status, 200, "{}", put.text());
-    assert!(rig.stored("/reports/a").unwrap() == data);
+    assert!(storage.stored("/reports/a").unwrap() == data);
     assert_eq!(
-        rig.tap.last().value("x-amz-content-sha256"),
+        storage.tap.last().value("x-amz-content-sha256"),
         Some(&*hash(&data))
     );
 
-    let put = rig.call("PUT", "/reports/b").signed();
+    let put = storage.call("PUT", "/reports/b").signed();
     let put = put
         .header("x-amz-content-sha256", hash(b"other"))
         .body(&data)
@@ -84,32 +84,32 @@ async fn a_hash_is_kept_and_the_server_checks_it() {
         .await;
     // This server's word for it.
     assert_eq!(put.status, 500, "{}", put.text());
-    assert!(rig.stored("/reports/b").is_none());
-    rig.is_unharmed("a").await;
+    assert!(storage.stored("/reports/b").is_none());
+    storage.is_unharmed("a").await;
 }
 
 #[tokio::test]
 async fn an_unsigned_payload_passes_as_it_is() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
     let data = data();
     for named in [true, false] {
-        let mut call = rig.call("PUT", "/reports/a").signed().body(&data);
+        let mut call = storage.call("PUT", "/reports/a").signed().body(&data);
         if named {
             call = call.header("x-amz-content-sha256", "UNSIGNED-PAYLOAD");
         }
         let put = call.header("content-encoding", "gzip").send().await;
         assert_eq!(put.status, 200, "{}", put.text());
-        assert_is_plain(&rig.tap.last(), &data);
-        assert_eq!(rig.tap.last().value("content-encoding"), Some("gzip"));
-        assert!(rig.stored("/reports/a").unwrap() == data);
+        assert_is_plain(&storage.tap.last(), &data);
+        assert_eq!(storage.tap.last().value("content-encoding"), Some("gzip"));
+        assert!(storage.stored("/reports/a").unwrap() == data);
     }
 }
 
 #[tokio::test]
 async fn signed_chunks_become_a_plain_body() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
     for data in [data(), b"x".to_vec(), Vec::new()] {
@@ -118,7 +118,7 @@ async fn signed_chunks_become_a_plain_body() {
             (64 << 10, "gzip,aws-chunked", Some("gzip")),
             (1 << 20, "AWS-Chunked , gzip", Some("gzip")),
         ] {
-            let call = rig.call("PUT", "/reports/a").signed();
+            let call = storage.call("PUT", "/reports/a").signed();
             let call = call
                 .header("x-amz-content-sha256", SIGNED)
                 .header("x-amz-decoded-content-length", data.len().to_string())
@@ -130,16 +130,16 @@ async fn signed_chunks_become_a_plain_body() {
             };
             let put = put.send().await;
             assert_eq!(put.status, 200, "{}", put.text());
-            assert_is_plain(&rig.tap.last(), &data);
-            assert_eq!(rig.tap.last().value("content-encoding"), kept);
-            assert!(rig.stored("/reports/a").unwrap() == data);
+            assert_is_plain(&storage.tap.last(), &data);
+            assert_eq!(storage.tap.last().value("content-encoding"), kept);
+            assert!(storage.stored("/reports/a").unwrap() == data);
         }
     }
 }
 
 #[tokio::test]
 async fn trailers_stay_and_the_server_checks_them() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
     let signature = format!("x-amz-trailer-signature:{}\r\n", "0".repeat(64));
@@ -151,7 +151,7 @@ async fn trailers_stay_and_the_server_checks_them() {
         ] {
             for by_http in [false, true] {
                 let framed = chunks(&data, 100_000, signed, &format!("{trailer}{behind}"));
-                let call = rig.call("PUT", "/reports/a").signed();
+                let call = storage.call("PUT", "/reports/a").signed();
                 let call = call
                     .header("x-amz-content-sha256", kind)
                     .header("x-amz-decoded-content-length", data.len().to_string())
@@ -163,17 +163,17 @@ async fn trailers_stay_and_the_server_checks_them() {
                 };
                 let put = call.send().await;
                 assert_eq!(put.status, 200, "{kind}: {}", put.text());
-                let sent = rig.tap.last();
+                let sent = storage.tap.last();
                 assert_is_framed(&sent, &data, &trailer);
                 assert_eq!(sent.value("x-amz-trailer"), Some("x-amz-checksum-crc32"));
-                assert!(rig.stored("/reports/a").unwrap() == data);
+                assert!(storage.stored("/reports/a").unwrap() == data);
             }
         }
     }
     // A checksum of something else: it is the server that says no.
     let data = data();
     let framed = chunks(&data, 100_000, false, "x-amz-checksum-crc32:AAAAAA==\r\n");
-    let call = rig.call("PUT", "/reports/b").signed();
+    let call = storage.call("PUT", "/reports/b").signed();
     let put = call
         .header("x-amz-content-sha256", UNSIGNED_TRAILER)
         .header("x-amz-decoded-content-length", data.len().to_string())
@@ -182,17 +182,17 @@ async fn trailers_stay_and_the_server_checks_them() {
         .send()
         .await;
     assert_eq!(put.status, 400, "{}", put.text());
-    rig.is_unharmed("a").await;
+    storage.is_unharmed("a").await;
 }
 
 #[tokio::test]
 async fn a_checksum_that_is_not_known_yet_passes_without_a_length() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
     let data = data();
     let trailer = "x-amz-checksum-blake3:dGhpcyBpcyBub3QgaXQ=\r\n";
-    let call = rig.call("PUT", "/reports/a").signed();
+    let call = storage.call("PUT", "/reports/a").signed();
     let put = call
         .header("x-amz-content-sha256", UNSIGNED_TRAILER)
         .header("x-amz-decoded-content-length", data.len().to_string())
@@ -200,22 +200,22 @@ async fn a_checksum_that_is_not_known_yet_passes_without_a_length() {
         .body(chunks(&data, 1 << 20, false, trailer))
         .send()
         .await;
-    let sent = rig.tap.last();
+    let sent = storage.tap.last();
     assert!(sent.body == chunks(&data, 64 << 10, false, trailer));
     assert_eq!(sent.value("transfer-encoding"), Some("chunked"));
     assert_eq!(sent.value("content-length"), None);
     assert_eq!(put.status, 200, "{}", put.text());
-    assert!(rig.stored("/reports/a").unwrap() == data);
+    assert!(storage.stored("/reports/a").unwrap() == data);
 }
 
 #[tokio::test]
 async fn checksums_in_headers_pass() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
     let data = data();
     let put = async |key: &str, checksum: String| {
-        let call = rig.call("PUT", &format!("/reports/{key}")).signed();
+        let call = storage.call("PUT", &format!("/reports/{key}")).signed();
         call.header("x-amz-checksum-crc32", checksum)
             .body(&data)
             .send()
@@ -224,17 +224,17 @@ async fn checksums_in_headers_pass() {
     let good = put("a", crc32_base64(&data)).await;
     assert_eq!(good.status, 200, "{}", good.text());
     assert_eq!(
-        rig.tap.last().value("x-amz-checksum-crc32"),
+        storage.tap.last().value("x-amz-checksum-crc32"),
         Some(&*crc32_base64(&data))
     );
     let bad = put("b", "AAAAAA==".into()).await;
     assert_eq!(bad.status, 400, "{}", bad.text());
-    rig.is_unharmed("a").await;
+    storage.is_unharmed("a").await;
 }
 
 #[tokio::test]
 async fn payloads_that_cannot_be_made_sense_of_are_refused() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
     let plain = chunks(b"0123456789", 10, false, "");
@@ -296,7 +296,7 @@ async fn payloads_that_cannot_be_made_sense_of_are_refused() {
             "InvalidRequest",
         ),
     ] {
-        let mut call = rig.call("PUT", "/reports/a").signed().body(&plain);
+        let mut call = storage.call("PUT", "/reports/a").signed().body(&plain);
         for (name, value) in fields {
             call = call.header(name, *value);
         }
@@ -307,8 +307,8 @@ async fn payloads_that_cannot_be_made_sense_of_are_refused() {
             "{fields:?}"
         );
     }
-    assert!(rig.tap.requests().is_empty());
-    rig.is_unharmed("a").await;
+    assert!(storage.tap.requests().is_empty());
+    storage.is_unharmed("a").await;
 }
 
 /// Digests, from what the tests have at hand.

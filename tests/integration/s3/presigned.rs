@@ -2,13 +2,13 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{REGION, Rig, code};
+use super::{REGION, Storage, code};
 
 /// The query of a URL made `ago` seconds ago, by the proxy's clock.
-fn query(rig: &Rig, ago: u64, expires: &str) -> String {
-    let made = UNIX_EPOCH + Duration::from_secs(rig.stack.clock.seconds() - ago);
+fn query(storage: &Storage, ago: u64, expires: &str) -> String {
+    let made = UNIX_EPOCH + Duration::from_secs(storage.scene.stack.clock.seconds() - ago);
     let date = date(made.duration_since(UNIX_EPOCH).unwrap().as_secs());
-    let (day, token) = (&date[..8], &rig.token);
+    let (day, token) = (&date[..8], &storage.scene.token);
     format!(
         "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={token}%2F{day}%2F{REGION}%2Fs3%2Faws4_request\
          &X-Amz-Date={date}&X-Amz-Expires={expires}&X-Amz-SignedHeaders=host&X-Amz-Signature={}",
@@ -44,65 +44,65 @@ fn date(seconds: u64) -> String {
 
 #[tokio::test]
 async fn a_presigned_url_puts_and_gets() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
-    let path = format!("/reports/a%20b?{}", query(&rig, 30, "60"));
-    let put = rig
+    let path = format!("/reports/a%20b?{}", query(&storage, 30, "60"));
+    let put = storage
         .call("PUT", &path)
         .unauthorized()
         .body("hello")
         .send()
         .await;
     assert_eq!(put.status, 200, "{}", put.text());
-    assert_eq!(rig.tap.last().line(), "PUT /reports/a%20b HTTP/1.1");
+    assert_eq!(storage.tap.last().line(), "PUT /reports/a%20b HTTP/1.1");
     let path = format!(
         "/reports/a%20b?response-content-type=text%2Fplain&{}",
-        query(&rig, 60, "60")
+        query(&storage, 60, "60")
     );
-    let got = rig.call("GET", &path).unauthorized().send().await;
+    let got = storage.call("GET", &path).unauthorized().send().await;
     assert_eq!((got.status, got.text()), (200, "hello"));
     assert_eq!(got.header("content-type"), Some("text/plain"));
     assert_eq!(
-        rig.tap.last().line(),
+        storage.tap.last().line(),
         "GET /reports/a%20b?response-content-type=text%2Fplain HTTP/1.1"
     );
-    assert!(rig.tap.last().value("authorization").is_some());
+    assert!(storage.tap.last().value("authorization").is_some());
 }
 
 #[tokio::test]
 async fn a_url_is_good_until_it_expires() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
-    rig.store("/reports/a", "hello");
-    let path = format!("/reports/a?{}", query(&rig, 0, "60"));
-    let get = async || rig.call("GET", &path).unauthorized().send().await;
-    rig.stack.clock.advance(60);
+    storage.store("/reports/a", "hello");
+    let path = format!("/reports/a?{}", query(&storage, 0, "60"));
+    let get = async || storage.call("GET", &path).unauthorized().send().await;
+    storage.scene.stack.clock.advance(60);
     assert_eq!(get().await.status, 200);
-    rig.stack.clock.advance(1);
+    storage.scene.stack.clock.advance(1);
     let late = get().await;
     assert_eq!((late.status, code(&late)), (403, "AccessDenied"));
     assert!(
         late.text()
             .contains("<Message>Request has expired</Message>")
     );
-    assert_eq!(rig.tap.requests().len(), 1);
+    assert_eq!(storage.tap.requests().len(), 1);
     // It is the URL that has expired, not the token.
-    rig.is_unharmed("b").await;
+    storage.is_unharmed("b").await;
 }
 
 #[tokio::test]
 async fn a_url_says_when_it_was_made_and_for_how_long() {
-    let Some(rig) = Rig::new(Ok).await else {
+    let Some(storage) = Storage::new(Ok).await else {
         return;
     };
-    let good = query(&rig, 0, "60");
+    let good = query(&storage, 0, "60");
     let wrong = "AuthorizationQueryParametersError";
     for (query, status, expected) in [
-        (query(&rig, 0, "0"), 400, wrong),
-        (query(&rig, 0, "604801"), 400, wrong),
-        (query(&rig, 0, "soon"), 400, wrong),
+        (query(&storage, 0, "0"), 400, wrong),
+        (query(&storage, 0, "604801"), 400, wrong),
+        (query(&storage, 0, "soon"), 400, wrong),
         (good.replace("&X-Amz-Expires=60", ""), 400, wrong),
         (good.replace("X-Amz-Date=2", "X-Amz-Date=x"), 400, wrong),
         (
@@ -117,7 +117,7 @@ async fn a_url_says_when_it_was_made_and_for_how_long() {
         ),
         (good.split("&X-Amz-Date").next().unwrap().into(), 400, wrong),
     ] {
-        let call = rig
+        let call = storage
             .call("GET", &format!("/reports/a?{query}"))
             .unauthorized();
         let answer = call.send().await;
@@ -127,39 +127,47 @@ async fn a_url_says_when_it_was_made_and_for_how_long() {
             "{query}"
         );
     }
-    let unsigned = rig
+    let unsigned = storage
         .call("GET", "/reports/a?X-Amz-Expires=60")
         .unauthorized()
         .send()
         .await;
     assert_eq!(unsigned.status, 401);
-    assert!(rig.tap.requests().is_empty());
-    rig.is_unharmed("a").await;
+    assert!(storage.tap.requests().is_empty());
+    storage.is_unharmed("a").await;
 }
 
 #[tokio::test]
 async fn headers_in_a_url_are_headers_and_held_to_the_same_rules() {
-    let Some(rig) = Rig::limited().await else {
+    let Some(storage) = Storage::limited().await else {
         return;
     };
-    rig.store("/reports/secret", "secret");
-    let path = |more: &str| format!("/reports/tenants/acme/a?{more}&{}", query(&rig, 0, "60"));
-    let put = rig
+    storage.store("/reports/secret", "secret");
+    let path = |more: &str| {
+        format!(
+            "/reports/tenants/acme/a?{more}&{}",
+            query(&storage, 0, "60")
+        )
+    };
+    let put = storage
         .call("PUT", &path("x-amz-meta-owner=acme%20inc"))
         .unauthorized();
     let put = put.body("hello").send().await;
     assert_eq!(put.status, 200, "{}", put.text());
-    assert_eq!(rig.tap.last().value("x-amz-meta-owner"), Some("acme inc"));
     assert_eq!(
-        rig.tap.last().line(),
+        storage.tap.last().value("x-amz-meta-owner"),
+        Some("acme inc")
+    );
+    assert_eq!(
+        storage.tap.last().line(),
         "PUT /reports/tenants/acme/a HTTP/1.1"
     );
-    let sent = rig.tap.requests().len();
+    let sent = storage.tap.requests().len();
     for more in [
         "x-amz-copy-source=reports/secret",
         "X-Amz-Copy-Source=%2Freports%2Fsecret",
     ] {
-        let copy = rig
+        let copy = storage
             .call("PUT", &path(more))
             .unauthorized()
             .body("")
@@ -167,8 +175,10 @@ async fn headers_in_a_url_are_headers_and_held_to_the_same_rules() {
             .await;
         assert_eq!((copy.status, code(&copy)), (403, "AccessDenied"));
     }
-    let twice = rig.call("PUT", &path("x-amz-acl=private")).unauthorized();
+    let twice = storage
+        .call("PUT", &path("x-amz-acl=private"))
+        .unauthorized();
     let twice = twice.header("x-amz-acl", "private").body("").send().await;
     assert_eq!((twice.status, code(&twice)), (400, "InvalidArgument"));
-    assert_eq!(rig.tap.requests().len(), sent);
+    assert_eq!(storage.tap.requests().len(), sent);
 }

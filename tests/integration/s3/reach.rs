@@ -1,12 +1,12 @@
 //! Buckets and prefixes, and the ways around them.
 
-use super::{Rig, code};
+use super::{Storage, code};
 
 const OWN: &str = "/reports/tenants/acme/a";
 
-async fn is_refused(rig: &Rig, method: &str, path: &str, fields: &[(&str, &str)]) {
-    let sent = rig.tap.requests().len();
-    let mut call = rig.call(method, path).body("");
+async fn is_refused(storage: &Storage, method: &str, path: &str, fields: &[(&str, &str)]) {
+    let sent = storage.tap.requests().len();
+    let mut call = storage.call(method, path).body("");
     for (name, value) in fields {
         call = call.header(name, *value);
     }
@@ -17,16 +17,16 @@ async fn is_refused(rig: &Rig, method: &str, path: &str, fields: &[(&str, &str)]
         400 => {}
         status => panic!("{status} for {what}: {}", answer.text()),
     }
-    assert_eq!(rig.tap.requests().len(), sent, "{what} was sent");
+    assert_eq!(storage.tap.requests().len(), sent, "{what} was sent");
 }
 
 #[tokio::test]
 async fn other_buckets_are_out_of_reach() {
-    let Some(rig) = Rig::new(|s3| s3.buckets(["reports"])).await else {
+    let Some(storage) = Storage::new(|s3| s3.buckets(["reports"])).await else {
         return;
     };
-    rig.store("/private/a", "secret");
-    rig.is_unharmed("a").await;
+    storage.store("/private/a", "secret");
+    storage.is_unharmed("a").await;
     for path in [
         "/private/a",
         "/private",
@@ -34,8 +34,8 @@ async fn other_buckets_are_out_of_reach() {
         "/Reports/a",
         "/reports2/a",
     ] {
-        is_refused(&rig, "GET", path, &[]).await;
-        is_refused(&rig, "PUT", path, &[]).await;
+        is_refused(&storage, "GET", path, &[]).await;
+        is_refused(&storage, "PUT", path, &[]).await;
     }
     for source in [
         "private/a",
@@ -43,7 +43,13 @@ async fn other_buckets_are_out_of_reach() {
         "%2Fprivate%2Fa",
         "private/a?versionId=1",
     ] {
-        is_refused(&rig, "PUT", "/reports/b", &[("x-amz-copy-source", source)]).await;
+        is_refused(
+            &storage,
+            "PUT",
+            "/reports/b",
+            &[("x-amz-copy-source", source)],
+        )
+        .await;
     }
     // What would open an object to others.
     let grants = [
@@ -55,9 +61,9 @@ async fn other_buckets_are_out_of_reach() {
         ),
     ];
     for grant in grants {
-        is_refused(&rig, "PUT", "/reports/b", &[grant]).await;
+        is_refused(&storage, "PUT", "/reports/b", &[grant]).await;
     }
-    let private = rig
+    let private = storage
         .call("PUT", "/reports/b")
         .header("x-amz-acl", "private")
         .body("b");
@@ -68,33 +74,33 @@ async fn other_buckets_are_out_of_reach() {
         "/reports?logging",
         "/reports?policy",
     ] {
-        is_refused(&rig, "PUT", path, &[]).await;
+        is_refused(&storage, "PUT", path, &[]).await;
     }
-    is_refused(&rig, "POST", "/reports", &[]).await;
-    is_refused(&rig, "POST", "/reports/a?restore", &[]).await;
-    let list = rig.get("/reports?list-type=2").await;
+    is_refused(&storage, "POST", "/reports", &[]).await;
+    is_refused(&storage, "POST", "/reports/a?restore", &[]).await;
+    let list = storage.get("/reports?list-type=2").await;
     assert!(list.text().contains("<Key>a</Key>"), "{}", list.text());
-    let copy = rig
+    let copy = storage
         .call("PUT", "/reports/b")
         .header("x-amz-copy-source", "reports/a");
     assert_eq!(copy.body("").send().await.status, 200);
     let delete = "<Delete><Object><Key>a</Key></Object></Delete>";
-    let deleted = rig
+    let deleted = storage
         .call("POST", "/reports?delete")
         .body(delete)
         .send()
         .await;
     assert_eq!(deleted.status, 200, "{}", deleted.text());
-    assert!(rig.stored("/reports/a").is_none());
+    assert!(storage.stored("/reports/a").is_none());
 }
 
 #[tokio::test]
 async fn keys_outside_the_prefix_are_out_of_reach() {
-    let Some(rig) = Rig::limited().await else {
+    let Some(storage) = Storage::limited().await else {
         return;
     };
-    rig.store("/reports/secret", "secret");
-    rig.store("/reports/tenants/other/a", "secret");
+    storage.store("/reports/secret", "secret");
+    storage.store("/reports/tenants/other/a", "secret");
     for path in [
         "/reports/secret",
         "/reports/tenants/other/a",
@@ -115,29 +121,31 @@ async fn keys_outside_the_prefix_are_out_of_reach() {
         "/reports/tenants/acme+/a",
         "/private/tenants/acme/a",
     ] {
-        is_refused(&rig, "GET", path, &[]).await;
-        is_refused(&rig, "PUT", path, &[]).await;
-        is_refused(&rig, "DELETE", path, &[]).await;
+        is_refused(&storage, "GET", path, &[]).await;
+        is_refused(&storage, "PUT", path, &[]).await;
+        is_refused(&storage, "DELETE", path, &[]).await;
     }
     // Spelled differently, but the same to every server.
-    let put = rig.put("/reports/%74enants%2Facm%65/b%2Fc", "hello").await;
+    let put = storage
+        .put("/reports/%74enants%2Facm%65/b%2Fc", "hello")
+        .await;
     assert_eq!(put.status, 200, "{}", put.text());
     assert_eq!(
-        rig.tap.last().line(),
+        storage.tap.last().line(),
         "PUT /reports/tenants/acme/b/c HTTP/1.1"
     );
-    rig.is_unharmed("tenants/acme/a").await;
-    assert_eq!(rig.stored("/reports/secret").unwrap(), b"secret");
+    storage.is_unharmed("tenants/acme/a").await;
+    assert_eq!(storage.stored("/reports/secret").unwrap(), b"secret");
 }
 
 #[tokio::test]
 async fn copies_come_from_within_the_prefix() {
-    let Some(rig) = Rig::limited().await else {
+    let Some(storage) = Storage::limited().await else {
         return;
     };
-    rig.store("/reports/secret", "secret");
-    rig.store("/private/a", "secret");
-    rig.is_unharmed("tenants/acme/a").await;
+    storage.store("/reports/secret", "secret");
+    storage.store("/private/a", "secret");
+    storage.is_unharmed("tenants/acme/a").await;
     for source in [
         "reports/secret",
         "/reports/secret",
@@ -171,20 +179,20 @@ async fn copies_come_from_within_the_prefix() {
         "secret",
     ] {
         is_refused(
-            &rig,
+            &storage,
             "PUT",
             "/reports/tenants/acme/copy",
             &[("x-amz-copy-source", source)],
         )
         .await;
         let part = "/reports/tenants/acme/copy?partNumber=1&uploadId=x";
-        is_refused(&rig, "PUT", part, &[("X-Amz-Copy-Source", source)]).await;
+        is_refused(&storage, "PUT", part, &[("X-Amz-Copy-Source", source)]).await;
     }
     let twice = [
         ("x-amz-copy-source", "reports/tenants/acme/a"),
         ("x-amz-copy-source", "reports/secret"),
     ];
-    is_refused(&rig, "PUT", "/reports/tenants/acme/copy", &twice).await;
+    is_refused(&storage, "PUT", "/reports/tenants/acme/copy", &twice).await;
     for (name, value) in [
         ("x_amz_copy_source", "reports/secret"),
         ("x-amz_copy-source", "reports/secret"),
@@ -194,14 +202,20 @@ async fn copies_come_from_within_the_prefix() {
         ("x-amz-meta-snowball-auto-extract", "true"),
         ("x-amz-meta-minio-snowball-prefix", "secret"),
     ] {
-        is_refused(&rig, "PUT", "/reports/tenants/acme/copy", &[(name, value)]).await;
+        is_refused(
+            &storage,
+            "PUT",
+            "/reports/tenants/acme/copy",
+            &[(name, value)],
+        )
+        .await;
     }
     for source in [
         "reports/tenants/acme/a",
         "/reports/tenants/acme/a",
         "%2Freports%2Ftenants%2Facme%2Fa",
     ] {
-        let call = rig.call("PUT", "/reports/tenants/acme/copy").body("");
+        let call = storage.call("PUT", "/reports/tenants/acme/copy").body("");
         let copy = call.header("x-amz-copy-source", source).send().await;
         assert_eq!(copy.status, 200, "{source}: {}", copy.text());
         let slash = if source.starts_with(['/', '%']) {
@@ -210,11 +224,11 @@ async fn copies_come_from_within_the_prefix() {
             ""
         };
         assert_eq!(
-            rig.tap.last().value("x-amz-copy-source").unwrap(),
+            storage.tap.last().value("x-amz-copy-source").unwrap(),
             format!("{slash}reports/tenants/acme/a")
         );
         assert_eq!(
-            rig.stored("/reports/tenants/acme/copy").unwrap(),
+            storage.stored("/reports/tenants/acme/copy").unwrap(),
             b"still there"
         );
     }
@@ -222,12 +236,12 @@ async fn copies_come_from_within_the_prefix() {
 
 #[tokio::test]
 async fn lists_stay_within_the_prefix() {
-    let Some(rig) = Rig::limited().await else {
+    let Some(storage) = Storage::limited().await else {
         return;
     };
-    rig.store("/reports/secret", "secret");
-    rig.store("/reports/tenants/other/a", "secret");
-    rig.is_unharmed("tenants/acme/a").await;
+    storage.store("/reports/secret", "secret");
+    storage.store("/reports/tenants/other/a", "secret");
+    storage.is_unharmed("tenants/acme/a").await;
     for query in [
         "",
         "?list-type=2",
@@ -263,15 +277,15 @@ async fn lists_stay_within_the_prefix() {
     ] {
         // The last but three reads as one value that begins right: it goes out as one value.
         if query == "?prefix=tenants/acme/;prefix=secret" {
-            let list = rig.get(&format!("/reports{query}")).await;
+            let list = storage.get(&format!("/reports{query}")).await;
             assert_eq!(list.status, 200);
             assert_eq!(
-                rig.tap.last().line(),
+                storage.tap.last().line(),
                 "GET /reports?prefix=tenants%2Facme%2F%3Bprefix%3Dsecret HTTP/1.1"
             );
             continue;
         }
-        is_refused(&rig, "GET", &format!("/reports{query}"), &[]).await;
+        is_refused(&storage, "GET", &format!("/reports{query}"), &[]).await;
     }
     for (method, path) in [
         ("POST", "/reports?delete"),
@@ -290,14 +304,14 @@ async fn lists_stay_within_the_prefix() {
         ("PUT", &format!("{OWN}?renameObject")),
         ("GET", &format!("{OWN}?anything-new")),
     ] {
-        is_refused(&rig, method, path, &[]).await;
+        is_refused(&storage, method, path, &[]).await;
     }
     for query in [
         "?prefix=tenants/acme/",
         "?prefix=tenants%2Facme%2F&list-type=2&delimiter=%2F&max-keys=10&encoding-type=url",
         "?list-type=2&prefix=tenants/acme/a&x-id=ListObjectsV2",
     ] {
-        let list = rig.get(&format!("/reports{query}")).await;
+        let list = storage.get(&format!("/reports{query}")).await;
         assert_eq!(list.status, 200, "{query}: {}", list.text());
         assert!(
             list.text().contains("<Key>tenants/acme/a</Key>"),
@@ -316,7 +330,7 @@ async fn lists_stay_within_the_prefix() {
         ),
         ("GET", "/reports?uploads&prefix=tenants/acme/", 501),
     ] {
-        let answer = rig.call(method, path).send().await;
+        let answer = storage.call(method, path).send().await;
         assert_eq!(answer.status, status, "{path}");
     }
 }

@@ -7,22 +7,8 @@ use std::{
     time::Duration,
 };
 
-use sallygate_test_support::{Oracle, PATIENCE, within};
+use sallygate_test_support::{Oracle, PATIENCE, tool, within};
 use tokio::{net::TcpStream, time::sleep};
-
-/// A program of `target/tools`, which CI installs; said on standard error where it is missing.
-fn tool(program: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("target/tools/bin")
-        .join(program);
-    if !path.exists() {
-        let strict = std::env::var_os("SALLYGATE_REQUIRE_ALL").is_some_and(|value| value == "1");
-        assert!(!strict, "{program} is not installed");
-        eprintln!("skipped: {program} is not installed");
-        return None;
-    }
-    Some(path)
-}
 
 /// s3s-fs as a process: it keeps objects as files, and answers 403 to a signature that is not right.
 pub(super) struct Server {

@@ -2,7 +2,7 @@
 
 use sallygate::{ConfigError, Credential, Target, service::S3};
 
-use super::Rig;
+use super::Storage;
 
 fn s3(region: &str) -> Result<S3, ConfigError> {
     let target = Target::new("https://s3.test").unwrap();
@@ -54,7 +54,7 @@ fn what_would_not_hold_is_refused_at_set_up() {
 
 #[tokio::test]
 async fn a_sandbox_is_told_what_its_clients_need() {
-    let Some(rig) = Rig::limited().await else {
+    let Some(storage) = Storage::limited().await else {
         return;
     };
     let target = Target::new("https://account.r2.test").unwrap();
@@ -63,7 +63,12 @@ async fn a_sandbox_is_told_what_its_clients_need() {
         .unwrap()
         .buckets(["reports", "logs"])
         .unwrap();
-    let layer = rig.stack.empty_layer().service("my-r2", r2).unwrap();
+    let layer = storage
+        .scene
+        .stack
+        .empty_layer()
+        .service("my-r2", r2)
+        .unwrap();
     let setup = layer
         .handle()
         .sandbox_setup_at("https://gate.test", "the.token")

@@ -61,10 +61,10 @@ const TABLE: [Row; 6] = [
     },
 ];
 
-type Adjust = fn(Policy) -> Policy;
+type Setting = (&'static str, fn(Policy) -> Policy);
 
 /// Every setting, as wide as it goes. (What is allowed has to be asked for by these very words.)
-const SETTINGS: [(&str, Adjust); 10] = [
+const SETTINGS: [Setting; 10] = [
     ("allow_encoded_slashes", Policy::allow_encoded_slashes),
     ("basic_challenge", |policy| policy.basic_challenge("realm")),
     ("limits", |policy| {

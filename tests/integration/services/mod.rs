@@ -2,6 +2,7 @@
 
 mod adjusted;
 mod anthropic;
+mod error_bodies;
 mod errors;
 mod gemini;
 mod github;
@@ -11,6 +12,7 @@ mod openai;
 mod places;
 mod setup;
 mod slack;
+mod spellings;
 mod stripe;
 
 use base64::{Engine, engine::general_purpose::STANDARD};

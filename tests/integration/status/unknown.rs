@@ -1,7 +1,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderName;
 use sallygate::{Api, service::Place};
-use sallygate_test_support::{Answer, Stack};
+use sallygate_test_support::{Answer, Stack, assert_refused};
 
 fn seen(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
     let mut fields = answer.fields.clone();
@@ -99,10 +99,7 @@ async fn a_missing_service_is_not_answered_with_those_that_exist() {
     let stack = Stack::new().await;
     let front = stack.front().await;
     let answer = front.get("/proxy/nothing/a", &stack.token()).send().await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (404, "PROXY_SERVICE_NOT_FOUND")
-    );
+    assert_refused(&answer, 404, "PROXY_SERVICE_NOT_FOUND");
     assert!(!answer.text().contains("svc") && !answer.text().contains("other"));
     assert_eq!(
         front

@@ -254,7 +254,8 @@ async fn a_proxy_that_is_its_own_upstream_stops_at_once() {
         .set_service("me", Api::bearer(own, Credential::new(inner).unwrap()))
         .unwrap();
     let answer = front.get("/proxy/me/a", &stack.token()).send().await;
-    assert_eq!((answer.status, answer.code().as_str()), (508, "PROXY_LOOP"));
+    // It has passed the proxy as the response of an upstream.
+    assert_eq!((answer.status, &*answer.code()), (508, "PROXY_LOOP"));
     assert_eq!(
         front
             .get("/proxy/svc/a", &stack.token())

@@ -1,10 +1,5 @@
-use std::time::Duration;
-
 use sallygate::Limits;
-use sallygate_test_support::{Reply, Stack, Upstream};
-
-/// How soon the upstream must know that nobody waits any more.
-const SOON: Duration = Duration::from_secs(1);
+use sallygate_test_support::{Reply, SOON, Stack, Upstream, assert_refused};
 
 #[tokio::test]
 async fn a_caller_that_leaves_cancels_a_request_that_waits_for_its_answer() {
@@ -147,7 +142,7 @@ async fn a_body_over_the_limit_is_cut_off_and_the_upstream_request_with_it() {
         assert_eq!(answer.status, expected);
         let sent = stack.upstream.last();
         if expected == 413 {
-            assert_eq!(answer.code(), "PROXY_BODY_TOO_LARGE");
+            assert_refused(&answer, 413, "PROXY_BODY_TOO_LARGE");
             assert_eq!(wire.rest().await, b"");
             stack.upstream.until_deserted(SOON).await;
             assert_eq!(

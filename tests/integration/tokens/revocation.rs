@@ -4,17 +4,11 @@ use std::time::Duration;
 
 use sallygate::{Api, Limits, Policy, Revocations};
 use sallygate_test_support::{
-    Answer, Front, PATIENCE, Stack, Upstream, Wire,
+    Answer, PATIENCE, Scene, Stack, Upstream, Wire, assert_refused,
     websocket::{self, POLICY_VIOLATION, Server, exchange, handshake},
 };
 
 const MINUTES: Duration = Duration::from_secs(15 * 60);
-
-struct Scene {
-    revocations: Revocations,
-    front: Front,
-    stack: Stack,
-}
 
 /// A caller whose answer goes on for as long as it sends.
 struct Stream {
@@ -22,46 +16,39 @@ struct Stream {
     answer: Answer,
 }
 
-impl Scene {
-    async fn new(policy: Policy) -> Self {
-        let stack = Stack::upon(events().await).await;
-        Self::of(stack, policy).await
-    }
+/// A proxy before an upstream of events, whose service has this policy.
+async fn served(policy: Policy) -> Scene {
+    let stack = Stack::upon(events().await).await;
+    stack.scene().policy(policy).start().await
+}
 
-    async fn of(stack: Stack, policy: Policy) -> Self {
-        let clock = stack.clock.clone();
-        let revocations = Revocations::new().clock(move || clock.now());
-        let layer = stack
-            .layer_with("svc", stack.svc().replace_policy(policy))
-            .revocations(&revocations);
-        Self {
-            front: stack.serve(layer.into_service()).await,
-            revocations,
-            stack,
-        }
-    }
+fn token_of(scene: &Scene, sandbox: &str, session: &str, id: &str) -> String {
+    let draft = scene
+        .stack
+        .issuer
+        .issue(sandbox)
+        .session_id(session)
+        .token_id(id);
+    scene.stack.watched(draft.sign().unwrap())
+}
 
-    fn token(&self, sandbox: &str, session: &str, id: &str) -> String {
-        let draft = self.stack.issuer.issue(sandbox);
-        let draft = draft.session_id(session).token_id(id);
-        self.stack.watched(draft.sign().unwrap())
-    }
-
-    async fn open(&self, token: &str) -> Stream {
-        let mut wire = self.front.connect().await;
-        let request = self.front.request("POST", "/proxy/svc/events").token(token);
-        let request = request.header("transfer-encoding", "chunked");
-        wire.send(request.bytes()).await;
-        wire.send("1\r\na\r\n").await;
-        let mut stream = Stream {
-            answer: wire.head().await,
-            wire,
-        };
-        assert_eq!(stream.answer.status, 200);
-        stream.answer.body.clear();
-        stream.reads_on().await;
-        stream
-    }
+async fn open(scene: &Scene, token: &str) -> Stream {
+    let mut wire = scene.front.connect().await;
+    let request = scene
+        .front
+        .request("POST", "/proxy/svc/events")
+        .token(token);
+    let request = request.header("transfer-encoding", "chunked");
+    wire.send(request.bytes()).await;
+    wire.send("1\r\na\r\n").await;
+    let mut stream = Stream {
+        answer: wire.head().await,
+        wire,
+    };
+    assert_eq!(stream.answer.status, 200);
+    stream.answer.body.clear();
+    stream.reads_on().await;
+    stream
 }
 
 impl Stream {
@@ -110,13 +97,13 @@ async fn events() -> Upstream {
 
 #[tokio::test]
 async fn what_is_revoked_is_refused_like_any_bad_token_and_nothing_else_is() {
-    let scene = Scene::new(Policy::new()).await;
+    let scene = served(Policy::new()).await;
     let tokens = [
-        scene.token("box-1", "run-1", "id-1"),
-        scene.token("box-1", "run-2", "id-2"),
-        scene.token("box-2", "run-1", "id-3"),
-        scene.token("box-2", "run-1", "id-4"),
-        scene.token("box-3", "run-3", "id-1 and more"),
+        token_of(&scene, "box-1", "run-1", "id-1"),
+        token_of(&scene, "box-1", "run-2", "id-2"),
+        token_of(&scene, "box-2", "run-1", "id-3"),
+        token_of(&scene, "box-2", "run-1", "id-4"),
+        token_of(&scene, "box-3", "run-3", "id-1 and more"),
     ];
     let codes = async || {
         let mut codes = Vec::new();
@@ -134,12 +121,9 @@ async fn what_is_revoked_is_refused_like_any_bad_token_and_nothing_else_is() {
     scene.revocations.revoke_sandbox("box-2").unwrap();
     assert_eq!(codes().await, [401, 200, 401, 401, 200]);
     // One that is issued now is no better, and what is known stays known.
-    let new = scene.token("box-2", "run-9", "id-9");
+    let new = token_of(&scene, "box-2", "run-9", "id-9");
     let refused = scene.front.get("/proxy/svc/a", &new).send().await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (401, "PROXY_TOKEN_INVALID")
-    );
+    assert_refused(&refused, 401, "PROXY_TOKEN_INVALID");
     let expired = scene
         .stack
         .watched(scene.stack.issuer.issue("box-3").sign().unwrap());
@@ -163,9 +147,9 @@ async fn a_stream_is_broken_off_when_its_token_is_revoked_and_others_go_on() {
         |list: &Revocations| list.revoke_session("box-1", "run-1"),
         |list: &Revocations| list.revoke_token("id-1"),
     ] {
-        let scene = Scene::new(Policy::new()).await;
-        let concerned = scene.open(&scene.token("box-1", "run-1", "id-1")).await;
-        let mut other = scene.open(&scene.token("box-2", "run-1", "id-2")).await;
+        let scene = served(Policy::new()).await;
+        let concerned = open(&scene, &token_of(&scene, "box-1", "run-1", "id-1")).await;
+        let mut other = open(&scene, &token_of(&scene, "box-2", "run-1", "id-2")).await;
         revoke(&scene.revocations).unwrap();
         concerned.breaks_off().await;
         other.goes_on().await;
@@ -177,20 +161,17 @@ async fn a_stream_is_broken_off_when_its_token_is_revoked_and_others_go_on() {
 
 #[tokio::test]
 async fn a_request_without_an_answer_yet_is_given_up_when_its_token_is_revoked() {
-    let scene = Scene::new(Policy::new()).await;
-    let token = scene.token("box-1", "run-1", "id-1");
+    let scene = served(Policy::new()).await;
+    let token = token_of(&scene, "box-1", "run-1", "id-1");
     let mut wire = scene.front.connect().await;
     wire.send(scene.front.get("/proxy/svc/silence", &token).bytes())
         .await;
     scene.stack.upstream.until(|all| all.len() == 1).await;
     scene.revocations.revoke_session("box-1", "run-1").unwrap();
     let answer = wire.answer().await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (401, "PROXY_TOKEN_INVALID")
-    );
+    assert_refused(&answer, 401, "PROXY_TOKEN_INVALID");
     scene.stack.upstream.until_deserted(PATIENCE).await;
-    let other = scene.token("box-1", "run-2", "id-1");
+    let other = token_of(&scene, "box-1", "run-2", "id-1");
     wire.send(scene.front.get("/proxy/svc/a", &other).bytes())
         .await;
     assert_eq!(wire.answer().await.text(), "hello");
@@ -249,13 +230,13 @@ async fn a_token_that_could_outlive_its_revocation_is_refused() {
 
 #[tokio::test]
 async fn a_stream_ends_soon_after_its_token_has_expired() {
-    let scene = Scene::new(Policy::new()).await;
-    let token = scene.token("box-1", "run-1", "id-1");
+    let scene = served(Policy::new()).await;
+    let token = token_of(&scene, "box-1", "run-1", "id-1");
     scene.stack.clock.advance(MINUTES.as_secs() - 1);
-    let mut stream = scene.open(&token).await;
+    let mut stream = open(&scene, &token).await;
     scene.stack.clock.advance(1);
     let refused = scene.front.get("/proxy/svc/a", &token).send().await;
-    assert_eq!(refused.code(), "PROXY_TOKEN_INVALID");
+    assert_refused(&refused, 401, "PROXY_TOKEN_INVALID");
     // What is on its way may come to its end.
     scene.stack.clock.advance(4);
     stream.goes_on().await;
@@ -266,9 +247,9 @@ async fn a_stream_ends_soon_after_its_token_has_expired() {
 
 #[tokio::test]
 async fn a_policy_lets_answers_outlive_their_token_but_not_their_revocation() {
-    let scene = Scene::new(Policy::new().limits(Limits::new().expiry_grace(MINUTES))).await;
-    let token = scene.token("box-1", "run-1", "id-1");
-    let mut stream = scene.open(&token).await;
+    let scene = served(Policy::new().limits(Limits::new().expiry_grace(MINUTES))).await;
+    let token = token_of(&scene, "box-1", "run-1", "id-1");
+    let mut stream = open(&scene, &token).await;
     scene.stack.clock.advance(2 * MINUTES.as_secs() - 1);
     stream.goes_on().await;
     scene.revocations.revoke_token("id-1").unwrap();

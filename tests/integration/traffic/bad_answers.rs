@@ -1,13 +1,13 @@
 //! Answers of a broken or hostile upstream.
 
-use serde::Deserialize;
-
 use sallygate::{Body, Client};
+use sallygate_test_support::{Scene, assert_case_refused};
+use serde::Deserialize;
 
 use super::{
     caller::{Caller, request},
-    faulty::{fault, settle},
-    scene::{SHORT, Scene, Terms, is_served},
+    faulty::{Faulty, fault, settle},
+    scene::{Play, SHORT, before, failing, is_served, responding},
 };
 
 #[derive(Deserialize)]
@@ -68,12 +68,8 @@ fn bytes(case: &Case) -> (Vec<u8>, &'static str) {
     (bytes.collect(), then)
 }
 
-async fn scene_of(case: &Case) -> Scene {
+async fn scene_of(case: &Case) -> Scene<Faulty> {
     let (bytes, then) = bytes(case);
-    let terms = Terms {
-        client: Client::new().response_timeout(SHORT),
-        ..Terms::default()
-    };
     let answering = fault(move |mut peer| {
         let bytes = bytes.clone();
         async move {
@@ -91,7 +87,11 @@ async fn scene_of(case: &Case) -> Scene {
             Some(peer)
         }
     });
-    Scene::with(terms, answering).await
+    before(answering)
+        .await
+        .client(Client::new().response_timeout(SHORT))
+        .start()
+        .await
 }
 
 #[tokio::test]
@@ -123,9 +123,9 @@ async fn every_bad_answer_has_its_outcome_and_hurts_nobody_else() {
         scene.stays_good(&what).await;
         let other = scene.front.get("/proxy/other/a", &scene.token).send().await;
         assert_eq!(other.text(), "other", "{what}");
-        let connections = scene.faulty.seen.connections();
+        let connections = scene.upstream.seen.connections();
         assert_eq!(connections == 1, *kept, "{what}: {connections} connections");
-        scene.faulty.show(&scene.stack.oracle);
+        scene.upstream.show(&scene.stack.oracle);
     }
 }
 
@@ -170,13 +170,9 @@ async fn answers_that_could_be_read_in_two_ways_or_not_at_all() {
             ),
         ),
     ] {
-        let scene = Scene::answering(answer, false).await;
+        let scene = responding(answer, false).await;
         let answer = scene.play(name).await;
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (502, "PROXY_TARGET_ERROR"),
-            "{name}"
-        );
+        assert_case_refused(&answer, 502, "PROXY_TARGET_ERROR", name);
     }
 }
 
@@ -184,7 +180,7 @@ async fn answers_that_could_be_read_in_two_ways_or_not_at_all() {
 #[tokio::test]
 async fn bytes_after_an_answer_are_no_answer_to_the_next_request() {
     let planted = "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nplanted";
-    let scene = Scene::answering(
+    let scene = responding(
         format!("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello{planted}"),
         false,
     );
@@ -194,14 +190,14 @@ async fn bytes_after_an_answer_are_no_answer_to_the_next_request() {
 
     for status in ["204 No Content", "304 Not Modified"] {
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 44\r\n\r\n{planted}");
-        let scene = Scene::answering(answer, false).await;
+        let scene = responding(answer, false).await;
         let answer = match status {
             "204 No Content" => scene.play("a body where there is none").await,
             _ => {
                 let request = scene.front.get("/proxy/svc/fault", &scene.token);
                 let answer = request.send().await;
                 scene.stays_good(status).await;
-                assert_eq!(scene.faulty.seen.connections(), 2);
+                assert_eq!(scene.upstream.seen.connections(), 2);
                 answer
             }
         };
@@ -211,7 +207,7 @@ async fn bytes_after_an_answer_are_no_answer_to_the_next_request() {
 
 #[tokio::test]
 async fn what_only_looks_odd_passes() {
-    let scene = Scene::new(async |mut peer| {
+    let scene = failing(async |mut peer| {
         for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello" {
             peer.write([*byte]).await;
             tokio::task::yield_now().await;
@@ -221,7 +217,7 @@ async fn what_only_looks_odd_passes() {
     let answer = scene.await.play("an answer byte by byte").await;
     assert_eq!((answer.status, answer.text()), (200, "hello"));
 
-    let scene = Scene::new(async |mut peer| {
+    let scene = failing(async |mut peer| {
         peer.write("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
             .await;
         peer.half_close().await;

@@ -3,13 +3,13 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use sallygate::{Limits, Policy};
-use sallygate_test_support::{PATIENCE, within};
+use sallygate_test_support::{PATIENCE, SOON, Scene, Setup, assert_case_refused, within};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    faulty::{Peer, fault},
+    faulty::{Faulty, Peer, fault},
     outcomes,
-    scene::{Baseline, PACE, SHORT, SOON, Scene, Terms, is_served, told},
+    scene::{Baseline, PACE, Play, SHORT, before, failing, is_served, told},
 };
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
@@ -23,8 +23,8 @@ async fn read_on(mut peer: Peer) -> Option<Peer> {
 }
 
 /// Sends the beginning of an upload, and waits until the upstream has it.
-async fn begin(scene: &Scene) -> sallygate_test_support::Wire {
-    let used = scene.faulty.seen.connections() - 1;
+async fn begin(scene: &Scene<Faulty>) -> sallygate_test_support::Wire {
+    let used = scene.upstream.seen.connections() - 1;
     let mut wire = scene.front.connect().await;
     let request = scene
         .front
@@ -36,32 +36,36 @@ async fn begin(scene: &Scene) -> sallygate_test_support::Wire {
     let arrived = |seen: &super::faulty::Seen| {
         memchr::memmem::find(&seen.received(used), b"marked").is_some()
     };
-    scene.faulty.seen.until(PATIENCE, arrived).await;
+    scene.upstream.seen.until(PATIENCE, arrived).await;
     wire
 }
 
-async fn play(name: &'static str, terms: Terms, rest: &str, expected: (u16, &str)) {
-    let scene = Scene::with(terms, fault(read_on)).await;
+async fn play(
+    name: &'static str,
+    terms: impl FnOnce(Setup<Faulty>) -> Setup<Faulty>,
+    rest: &str,
+    expected: (u16, &str),
+) {
+    let scene = terms(before(fault(read_on)).await).start().await;
     let before = Baseline::of(&scene).await;
     let mut wire = begin(&scene).await;
     wire.send(rest).await;
     let answer = wire.answer().await;
-    assert_eq!((answer.status, answer.code().as_str()), expected, "{name}");
+    assert_case_refused(&answer, expected.0, expected.1, name);
     let again = scene.front.get("/proxy/svc/again", &scene.token).bytes();
     let stays = is_served(&mut wire, &again, "good").await;
     scene.stays_good(name).await;
-    let kept = scene.faulty.seen.connections() == 1;
+    let kept = scene.upstream.seen.connections() == 1;
     outcomes::report(name, &told(&answer), &scene.reasons(), stays, Some(kept));
     drop(wire);
     before.is_back(&scene).await;
-    scene.faulty.show(&scene.stack.oracle);
+    scene.upstream.show(&scene.stack.oracle);
 }
 
 #[tokio::test]
 async fn a_request_body_that_stops_is_given_up() {
-    let terms = Terms {
-        policy: Policy::new().limits(Limits::new().idle_timeout(SHORT)),
-        ..Terms::default()
+    let terms = |setup: Setup<Faulty>| {
+        setup.policy(Policy::new().limits(Limits::new().idle_timeout(SHORT)))
     };
     let expected = (408, "PROXY_REQUEST_TIMEOUT");
     play("the request body stops", terms, "", expected).await;
@@ -69,10 +73,7 @@ async fn a_request_body_that_stops_is_given_up() {
 
 #[tokio::test]
 async fn the_proxys_own_idle_time_out_holds_where_a_service_has_none() {
-    let terms = Terms {
-        limits: Limits::new().idle_timeout(SHORT),
-        ..Terms::default()
-    };
+    let terms = |setup: Setup<Faulty>| setup.limits(Limits::new().idle_timeout(SHORT));
     let expected = (408, "PROXY_REQUEST_TIMEOUT");
     play("the request body stops", terms, "", expected).await;
 }
@@ -81,15 +82,13 @@ async fn the_proxys_own_idle_time_out_holds_where_a_service_has_none() {
 async fn a_request_body_that_breaks_off_is_refused() {
     let expected = (400, "PROXY_HEADERS_INVALID");
     let fault = "the request body breaks off";
-    play(fault, Terms::default(), "zz\r\n", expected).await;
+    play(fault, |setup| setup, "zz\r\n", expected).await;
 }
 
 #[tokio::test]
 async fn a_request_body_that_grows_over_the_limit_is_refused() {
-    let terms = Terms {
-        policy: Policy::new().limits(Limits::new().body_bytes(10)),
-        ..Terms::default()
-    };
+    let terms =
+        |setup: Setup<Faulty>| setup.policy(Policy::new().limits(Limits::new().body_bytes(10)));
     let expected = (413, "PROXY_BODY_TOO_LARGE");
     let fault = "the request body grows over the limit";
     play(fault, terms, "6\r\nabcdef\r\n", expected).await;
@@ -98,15 +97,17 @@ async fn a_request_body_that_grows_over_the_limit_is_refused() {
 /// A body that comes slowly, but comes, is waited for: longer than any of the time-outs.
 #[tokio::test]
 async fn a_slow_upload_is_not_idle() {
-    let terms = Terms {
-        policy: Policy::new().limits(
-            Limits::new()
-                .idle_timeout(5 * PACE)
-                .response_timeout(5 * PACE),
-        ),
-        ..Terms::default()
-    };
-    let scene = Scene::with(terms, fault(read_on)).await;
+    let scene = before(fault(read_on))
+        .await
+        .policy(
+            Policy::new().limits(
+                Limits::new()
+                    .idle_timeout(5 * PACE)
+                    .response_timeout(5 * PACE),
+            ),
+        )
+        .start()
+        .await;
     let mut wire = scene.front.connect().await;
     let request = scene
         .front
@@ -140,7 +141,7 @@ async fn a_caller_that_leaves_cancels_its_request_at_once() {
                 None
             }
         };
-        let scene = Scene::new(act).await;
+        let scene = failing(act).await;
         let before = Baseline::of(&scene).await;
         let mut wire = scene.front.connect().await;
         wire.send(scene.front.get("/proxy/svc/fault", &scene.token).bytes())
@@ -151,13 +152,13 @@ async fn a_caller_that_leaves_cancels_its_request_at_once() {
         }
         let left = Instant::now();
         drop(wire);
-        scene.faulty.seen.until_open(0, SOON).await;
+        scene.upstream.seen.until_open(0, SOON).await;
         assert!(left.elapsed() < SOON);
         scene.stays_good(fault_name).await;
-        assert_eq!(scene.faulty.seen.connections(), 2);
+        assert_eq!(scene.upstream.seen.connections(), 2);
         outcomes::report(fault_name, "nothing", &scene.reasons(), false, Some(false));
         before.is_back(&scene).await;
-        scene.faulty.show(&scene.stack.oracle);
+        scene.upstream.show(&scene.stack.oracle);
     }
 }
 
@@ -183,7 +184,7 @@ async fn a_caller_that_does_not_read_stops_the_upstream() {
             Some(peer)
         }
     };
-    let scene = Scene::new(act).await;
+    let scene = failing(act).await;
     let mut wire = scene.front.connect().await;
     wire.send(scene.front.get("/proxy/svc/fault", &scene.token).bytes())
         .await;
@@ -207,7 +208,7 @@ async fn a_caller_that_does_not_read_stops_the_upstream() {
     let fault = "the caller does not read the answer";
     outcomes::report(fault, &told(&answer), &scene.reasons(), stays, Some(true));
     // One more than before: another request passed while this one waited.
-    scene.faulty.seen.until_open(2, PATIENCE).await;
+    scene.upstream.seen.until_open(2, PATIENCE).await;
 }
 
 /// One that never reads gives up its place, and the upstream's connection, after the idle time-out: the rest of the world
@@ -225,11 +226,11 @@ async fn a_caller_that_never_reads_loses_its_answer_and_its_place() {
         }
         Some(peer)
     };
-    let terms = Terms {
-        policy: Policy::new().limits(Limits::new().unread_timeout(SHORT).concurrent(ONE)),
-        ..Terms::default()
-    };
-    let scene = Scene::with(terms, fault(act)).await;
+    let scene = before(fault(act))
+        .await
+        .policy(Policy::new().limits(Limits::new().unread_timeout(SHORT).concurrent(ONE)))
+        .start()
+        .await;
     let before = Baseline::of(&scene).await;
     let mut wire = scene.front.connect().await;
     wire.send(scene.front.get("/proxy/svc/fault", &scene.token).bytes())
@@ -240,7 +241,7 @@ async fn a_caller_that_never_reads_loses_its_answer_and_its_place() {
     let refused = next.send().await;
     assert_eq!(refused.code(), "PROXY_STATE_UNAVAILABLE");
     assert_eq!(scene.reasons(), "too many requests to this service");
-    scene.faulty.seen.until_open(0, PATIENCE).await;
+    scene.upstream.seen.until_open(0, PATIENCE).await;
     let fault = "the caller never reads the answer";
     scene.stays_good(fault).await;
 

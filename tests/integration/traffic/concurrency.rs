@@ -1,27 +1,33 @@
 //! How many requests may be under way, and when a place is free again.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use sallygate::{Limits, Policy};
-use sallygate_test_support::{Answer, PATIENCE, Wire, within};
+use sallygate_test_support::{Answer, PATIENCE, Scene, Setup, Wire, assert_case_refused, within};
 use tokio::sync::Semaphore;
 
 use super::{
-    faulty::{Peer, fault},
+    faulty::{Faulty, Peer, fault},
     outcomes,
-    scene::{SHORT, Scene, Terms, is_served, told},
+    scene::{Play, SHORT, before, is_served, told},
 };
 
 const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
 /// A scene in which answers begin, and end once they are let.
 struct Full {
-    scene: Scene,
+    scene: Scene<Faulty>,
     let_go: Arc<Semaphore>,
 }
 
 impl Full {
-    async fn new(terms: Terms) -> Self {
+    async fn new(terms: impl FnOnce(Setup<Faulty>) -> Setup<Faulty>) -> Self {
         let let_go = Arc::new(Semaphore::new(0));
         let wait = let_go.clone();
         let act = move |mut peer: Peer| {
@@ -37,7 +43,7 @@ impl Full {
                 Some(peer)
             }
         };
-        let scene = Scene::with(terms, fault(act)).await;
+        let scene = terms(before(fault(act)).await).start().await;
         Self { scene, let_go }
     }
 
@@ -70,7 +76,11 @@ impl Full {
 }
 
 /// Each request keeps its place until its body ends; one that is broken off gives it back as well.
-async fn places_are_taken_and_given_back(terms: Terms, name: &'static str, refused: (u16, &str)) {
+async fn places_are_taken_and_given_back(
+    terms: impl FnOnce(Setup<Faulty>) -> Setup<Faulty>,
+    name: &'static str,
+    refused: (u16, &str),
+) {
     let full = Full::new(terms).await;
     let token = &full.scene.token;
     let (mut first, mut answer) = Box::pin(full.begin(token)).await;
@@ -80,7 +90,7 @@ async fn places_are_taken_and_given_back(terms: Terms, name: &'static str, refus
     let good = full.scene.front.get("/proxy/svc/good", token).bytes();
     wire.send(&good).await;
     let refusal = wire.answer().await;
-    assert_eq!((refusal.status, refusal.code().as_str()), refused, "{name}");
+    assert_case_refused(&refusal, refused.0, refused.1, name);
     assert_eq!(refusal.header("retry-after"), Some("1"));
 
     let other = full.scene.stack.token();
@@ -117,15 +127,12 @@ async fn places_are_taken_and_given_back(terms: Terms, name: &'static str, refus
     assert_eq!(full.get(token).await.status, refused.0);
     drop(both);
     Box::pin(full.until_free(token)).await;
-    full.scene.faulty.show(&full.scene.stack.oracle);
+    full.scene.upstream.show(&full.scene.stack.oracle);
 }
 
 #[tokio::test]
 async fn a_sandbox_has_so_many_places() {
-    let terms = Terms {
-        limits: Limits::new().concurrent_per_sandbox(TWO),
-        ..Terms::default()
-    };
+    let terms = |setup: Setup<Faulty>| setup.limits(Limits::new().concurrent_per_sandbox(TWO));
     let name = "the sandbox has too many requests under way";
     let refused = (429, "PROXY_RATE_LIMITED");
     Box::pin(places_are_taken_and_given_back(terms, name, refused)).await;
@@ -133,10 +140,8 @@ async fn a_sandbox_has_so_many_places() {
 
 #[tokio::test]
 async fn a_service_has_so_many_places() {
-    let terms = Terms {
-        policy: Policy::new().limits(Limits::new().concurrent(TWO)),
-        ..Terms::default()
-    };
+    let terms =
+        |setup: Setup<Faulty>| setup.policy(Policy::new().limits(Limits::new().concurrent(TWO)));
     let name = "the service has too many requests under way";
     let refused = (503, "PROXY_STATE_UNAVAILABLE");
     Box::pin(places_are_taken_and_given_back(terms, name, refused)).await;
@@ -145,31 +150,42 @@ async fn a_service_has_so_many_places() {
 /// A place that faults took away for good would be missed by the thirtieth.
 #[tokio::test]
 async fn no_fault_keeps_a_place() {
-    let terms = Terms {
-        policy: Policy::new().limits(Limits::new().concurrent(TWO).idle_timeout(SHORT)),
-        limits: Limits::new().concurrent_per_sandbox(TWO),
-        ..Terms::default()
-    };
-    let act = fault(async |mut peer: Peer| {
-        let number = peer.read.len() + usize::from(peer.stream.peer_addr().unwrap().port());
-        match number % 3 {
-            0 => return None,
-            1 => peer.write("nonsense\r\n\r\n").await,
-            _ => {
-                peer.write("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello")
-                    .await
+    let kind = Arc::<AtomicUsize>::default();
+    let act = fault({
+        let kind = kind.clone();
+        move |mut peer: Peer| {
+            let kind = kind.load(Ordering::SeqCst);
+            async move {
+                match kind {
+                    0 => {}
+                    1 => peer.write("nonsense\r\n\r\n").await,
+                    _ => {
+                        peer.write("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello")
+                            .await
+                    }
+                }
+                None
             }
         }
-        None
     });
-    let scene = Scene::with(terms, act).await;
-    for _ in 0..30 {
+    let scene = before(act)
+        .await
+        .policy(Policy::new().limits(Limits::new().concurrent(TWO).idle_timeout(SHORT)))
+        .limits(Limits::new().concurrent_per_sandbox(TWO))
+        .start()
+        .await;
+    for number in 0..30 {
+        kind.store(number % 3, Ordering::SeqCst);
         let answer = scene
             .front
             .get("/proxy/svc/fault", &scene.token)
             .send()
             .await;
-        assert!(matches!(answer.status, 200 | 502), "{}", answer.status);
+        let expected = if number % 3 == 2 { 200 } else { 502 };
+        assert_eq!(
+            (answer.status, answer.complete),
+            (expected, expected != 200)
+        );
     }
     scene.stays_good("after thirty faults").await;
     let limited = scene.reasons();

@@ -1,7 +1,7 @@
 //! Pages in browsers.
 
 use sallygate::door::Cors;
-use sallygate_test_support::{Answer, Front, Reply, Stack};
+use sallygate_test_support::{Answer, Front, Reply, Stack, assert_case_refused};
 
 const APP: &str = "https://app.example.com";
 const EVIL: &str = "https://evil.example";
@@ -92,11 +92,7 @@ async fn a_preflight_of_another_origin_is_a_request_without_a_token() {
             "HTTPS://APP.EXAMPLE.COM",
         ] {
             let answer = preflight(&front, "/proxy/svc/a", origin).await;
-            assert_eq!(
-                (answer.status, answer.code().as_str()),
-                (401, "PROXY_TOKEN_MISSING"),
-                "{origin}"
-            );
+            assert_case_refused(&answer, 401, "PROXY_TOKEN_MISSING", origin);
             assert_eq!(cors_fields(&answer), []);
         }
         assert!(stack.upstream.requests().is_empty());

@@ -1,10 +1,11 @@
 //! Connections that end where they should not, and answers that do not add up.
 
 use sallygate::{Limits, Policy};
+use sallygate_test_support::Setup;
 
 use super::{
-    faulty::{Peer, fault, settle},
-    scene::{PACE, SHORT, Scene, Terms},
+    faulty::{Faulty, Peer, fault, settle},
+    scene::{PACE, Play, SHORT, before, failing, responding},
 };
 
 const OK: &str = "HTTP/1.1 200 OK\r\n";
@@ -18,11 +19,11 @@ async fn in_two(peer: &mut Peer, first: &str, second: &str) {
 
 #[tokio::test]
 async fn an_upstream_that_ends_before_its_answer() {
-    let scene = Scene::new(async |_| None).await;
+    let scene = failing(async |_| None).await;
     let answer = scene.play("the upstream closes before its answer").await;
     assert_eq!((answer.status, answer.code()), error());
 
-    let scene = Scene::new(async |peer| {
+    let scene = failing(async |peer| {
         peer.reset();
         None
     });
@@ -30,7 +31,7 @@ async fn an_upstream_that_ends_before_its_answer() {
     let answer = answer.play("the upstream resets before its answer").await;
     assert_eq!((answer.status, answer.code()), error());
 
-    let scene = Scene::new(async |peer| {
+    let scene = failing(async |peer| {
         peer.half_close().await;
         None
     });
@@ -41,11 +42,11 @@ async fn an_upstream_that_ends_before_its_answer() {
 
 #[tokio::test]
 async fn an_upstream_that_ends_within_the_head() {
-    let scene = Scene::answering("HTTP/1.1 200 OK\r\ncontent-le", true).await;
+    let scene = responding("HTTP/1.1 200 OK\r\ncontent-le", true).await;
     let answer = scene.play("the upstream closes within the head").await;
     assert_eq!((answer.status, answer.code()), error());
 
-    let scene = Scene::new(async |mut peer| {
+    let scene = failing(async |mut peer| {
         in_two(&mut peer, "HTTP/1.1 200 OK\r\n", "content-le").await;
         peer.reset();
         None
@@ -59,7 +60,7 @@ async fn an_upstream_that_ends_within_the_head() {
 
 #[tokio::test]
 async fn an_upstream_that_ends_within_the_body() {
-    let scene = Scene::answering(format!("{OK}content-length: 10\r\n\r\nhello"), true).await;
+    let scene = responding(format!("{OK}content-length: 10\r\n\r\nhello"), true).await;
     let fault = "the upstream closes within a body with a length";
     let answer = scene.play(fault).await;
     assert_eq!(
@@ -79,7 +80,7 @@ async fn an_upstream_that_ends_within_the_body() {
             "\r\n",
         ),
     ] {
-        let scene = Scene::new(move |mut peer| async move {
+        let scene = failing(move |mut peer| async move {
             in_two(&mut peer, &format!("{OK}{first}"), body).await;
             // A reset takes back what was not read.
             settle().await;
@@ -91,12 +92,12 @@ async fn an_upstream_that_ends_within_the_body() {
     }
 
     let chunked = format!("{OK}transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n");
-    let scene = Scene::answering(chunked.clone(), true).await;
+    let scene = responding(chunked.clone(), true).await;
     let answer = scene.play("the upstream closes between two chunks").await;
     assert_eq!((answer.status, answer.complete), (200, false));
     assert!("hello".starts_with(answer.text()));
 
-    let scene = Scene::answering(format!("{chunked}zz\r\nhello\r\n0\r\n\r\n"), false).await;
+    let scene = responding(format!("{chunked}zz\r\nhello\r\n0\r\n\r\n"), false).await;
     let answer = scene.play("a chunk with a broken size").await;
     assert_eq!((answer.status, answer.complete), (200, false));
     assert!("hello".starts_with(answer.text()));
@@ -110,11 +111,11 @@ async fn a_body_that_stops_ends_after_the_idle_time_out() {
         peer.closed().await;
         None
     });
-    let terms = Terms {
-        policy: Policy::new().limits(Limits::new().idle_timeout(SHORT)),
-        ..Terms::default()
-    };
-    let scene = Scene::with(terms, stopping).await;
+    let scene = before(stopping)
+        .await
+        .policy(Policy::new().limits(Limits::new().idle_timeout(SHORT)))
+        .start()
+        .await;
     let answer = scene.play("the body stops and the connection stays").await;
     assert_eq!(
         (answer.status, answer.text(), answer.complete),
@@ -132,11 +133,11 @@ async fn a_body_that_comes_slowly_is_not_idle() {
         }
         Some(peer)
     });
-    let terms = Terms {
-        policy: Policy::new().limits(Limits::new().idle_timeout(5 * PACE)),
-        ..Terms::default()
-    };
-    let scene = Scene::with(terms, slowly).await;
+    let scene = before(slowly)
+        .await
+        .policy(Policy::new().limits(Limits::new().idle_timeout(5 * PACE)))
+        .start()
+        .await;
     let request = scene.front.get("/proxy/svc/fault", &scene.token);
     let answer = request.send().await;
     assert_eq!(
@@ -147,10 +148,8 @@ async fn a_body_that_comes_slowly_is_not_idle() {
 
 #[tokio::test]
 async fn an_answer_over_the_limit_of_its_service() {
-    let terms = || Terms {
-        policy: Policy::new().limits(Limits::new().response_bytes(10)),
-        ..Terms::default()
-    };
+    let terms =
+        |setup: Setup<Faulty>| setup.policy(Policy::new().limits(Limits::new().response_bytes(10)));
     let of_length = |length: usize| {
         let answer = format!("{OK}content-length: {length}\r\n\r\n{}", "a".repeat(length));
         fault(move |mut peer| {
@@ -161,11 +160,11 @@ async fn an_answer_over_the_limit_of_its_service() {
             }
         })
     };
-    let exact = Scene::with(terms(), of_length(10)).await;
+    let exact = terms(before(of_length(10)).await).start().await;
     let request = exact.front.get("/proxy/svc/fault", &exact.token);
     assert_eq!(request.send().await.text(), "aaaaaaaaaa");
 
-    let scene = Scene::with(terms(), of_length(11)).await;
+    let scene = terms(before(of_length(11)).await).start().await;
     let fault_name = "the body is announced to be over the service's limit";
     let answer = scene.play(fault_name).await;
     assert_eq!((answer.status, answer.code()), error());
@@ -176,7 +175,7 @@ async fn an_answer_over_the_limit_of_its_service() {
         peer.flood(b"6\r\naaaaaa\r\n").await;
         None
     });
-    let scene = Scene::with(terms(), growing).await;
+    let scene = terms(before(growing).await).start().await;
     let fault_name = "the body grows over the service's limit";
     let answer = scene.play(fault_name).await;
     assert_eq!((answer.status, answer.complete), (200, false));

@@ -5,14 +5,14 @@ use futures_util::stream;
 use http::StatusCode;
 use http_body_util::BodyExt;
 use sallygate::{Body, Limits, Policy};
-use sallygate_test_support::{Answer, PATIENCE, Wire, within};
+use sallygate_test_support::{Answer, PATIENCE, SOON, Scene, Wire, assert_refused, within};
 use tokio::time::Instant;
 
 use super::{
     caller::{Caller, request},
-    faulty::{Peer, fault},
+    faulty::{Faulty, Peer, fault},
     outcomes,
-    scene::{SOON, Scene, Terms, told},
+    scene::{Play, before, failing, told},
 };
 
 /// More than all buffers between caller and upstream hold.
@@ -45,7 +45,7 @@ async fn upload(wire: &mut Wire, head: &[u8]) -> Answer {
     .await
 }
 
-fn head(scene: &Scene, target: &str, token: &str) -> Vec<u8> {
+fn head(scene: &Scene<Faulty>, target: &str, token: &str) -> Vec<u8> {
     let length = LARGE.to_string();
     let request = scene.front.request("PUT", target).token(token);
     request.header("content-length", length).bytes()
@@ -53,7 +53,7 @@ fn head(scene: &Scene, target: &str, token: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn an_early_answer_reaches_a_caller_that_sends_everything_first() {
-    let scene = Scene::new(refuse).await;
+    let scene = failing(refuse).await;
     let mut wire = scene.front.connect().await;
     let head = head(&scene, "/proxy/svc/fault", &scene.token);
     let answer = upload(&mut wire, &head).await;
@@ -62,7 +62,7 @@ async fn an_early_answer_reaches_a_caller_that_sends_everything_first() {
     let again = scene.front.get("/proxy/svc/good", &scene.token).bytes();
     let stays = super::scene::is_served(&mut wire, &again, "good").await;
     scene.stays_good("early").await;
-    let kept = scene.faulty.seen.connections() == 1;
+    let kept = scene.upstream.seen.connections() == 1;
     assert!(!kept, "nobody knows what became of the rest of the body");
     let fault = "the upstream answers before the upload ends";
     outcomes::report(fault, &told(&answer), &scene.reasons(), stays, Some(kept));
@@ -70,7 +70,7 @@ async fn an_early_answer_reaches_a_caller_that_sends_everything_first() {
 
 #[tokio::test]
 async fn an_early_answer_reaches_a_caller_over_http2() {
-    let scene = Scene::new(refuse).await;
+    let scene = failing(refuse).await;
     let mut caller = Caller::connect(&scene.front).await;
     let block = Bytes::from(vec![b'a'; 1 << 16]);
     let endless = stream::repeat_with(move || Ok::<_, std::io::Error>(block.clone()));
@@ -82,17 +82,17 @@ async fn an_early_answer_reaches_a_caller_over_http2() {
     let asked = request("GET", "/proxy/svc/good", &scene.token);
     let answer = caller.call(&scene.stack.oracle, asked, Body::empty()).await;
     assert_eq!((answer.status, answer.text()), (200, "good"));
-    scene.faulty.seen.until_open(1, PATIENCE).await;
+    scene.upstream.seen.until_open(1, PATIENCE).await;
 }
 
 /// What the proxy itself says early: an expired token, a length over the limit.
 #[tokio::test]
 async fn a_refusal_reaches_a_caller_that_sends_everything_first() {
-    let terms = Terms {
-        policy: Policy::new().limits(Limits::new().body_bytes(1 << 20)),
-        ..Terms::default()
-    };
-    let scene = Scene::with(terms, fault(async |_| None)).await;
+    let scene = before(fault(async |_| None))
+        .await
+        .policy(Policy::new().limits(Limits::new().body_bytes(1 << 20)))
+        .start()
+        .await;
     for (target, token, status, code) in [
         ("/proxy/svc/a", "x", 401, "PROXY_TOKEN_INVALID"),
         ("/proxy/svc/a", &scene.token, 413, "PROXY_BODY_TOO_LARGE"),
@@ -105,17 +105,17 @@ async fn a_refusal_reaches_a_caller_that_sends_everything_first() {
     ] {
         let mut wire = scene.front.connect().await;
         let answer = upload(&mut wire, &head(&scene, target, token)).await;
-        assert_eq!((answer.status, answer.code().as_str()), (status, code));
+        assert_refused(&answer, status, code);
         assert!(answer.complete);
     }
-    assert_eq!(scene.faulty.seen.connections(), 0);
+    assert_eq!(scene.upstream.seen.connections(), 0);
     scene.stays_good("refused").await;
 }
 
 /// A caller that asked first, and waits to be asked for its body, is not asked for what nobody wants.
 #[tokio::test]
 async fn a_refused_caller_that_waits_for_100_is_not_asked_for_its_body() {
-    let scene = Scene::new(async |_| None).await;
+    let scene = failing(async |_| None).await;
     let mut wire = scene.front.connect().await;
     let request = scene.front.request("PUT", "/proxy/svc/a").token("x");
     let request = request
@@ -126,13 +126,13 @@ async fn a_refused_caller_that_waits_for_100_is_not_asked_for_its_body() {
     let first = within(PATIENCE, wire.raw_head()).await;
     assert!(first.starts_with("HTTP/1.1 401 "), "{first}");
     assert!(start.elapsed() < SOON);
-    assert_eq!(scene.faulty.seen.connections(), 0);
+    assert_eq!(scene.upstream.seen.connections(), 0);
 }
 
 /// A body that nobody wants is read on only for so long: a caller that stops sending is let go.
 #[tokio::test]
 async fn a_refused_caller_that_stops_sending_is_let_go() {
-    let scene = Scene::new(async |_| None).await;
+    let scene = failing(async |_| None).await;
     let mut wire = scene.front.connect().await;
     wire.send(head(&scene, "/proxy/svc/a", "x")).await;
     wire.send("some").await;

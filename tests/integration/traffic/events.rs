@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sallygate_test_support::{PATIENCE, within};
+use sallygate_test_support::{PATIENCE, Scene, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -10,14 +10,17 @@ use tokio::{
     time::Instant,
 };
 
-use super::{faulty::Peer, scene::Scene};
+use super::{
+    faulty::{Faulty, Peer},
+    scene::failing,
+};
 
 const HEAD: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 const EVENT: &str = "d\r\ndata: hello\n\n\r\n";
 
 /// An upstream that sends an event whenever it is let.
-async fn live() -> (Scene, Arc<Semaphore>) {
+async fn live() -> (Scene<Faulty>, Arc<Semaphore>) {
     let go_on = Arc::new(Semaphore::new(0));
     let wait = go_on.clone();
     let act = move |mut peer: Peer| {
@@ -33,7 +36,7 @@ async fn live() -> (Scene, Arc<Semaphore>) {
             }
         }
     };
-    (Scene::new(act).await, go_on)
+    (failing(act).await, go_on)
 }
 
 /// The head of the stream is there before any event, and each event before the next is made; and how long an event takes
@@ -50,8 +53,8 @@ async fn events_pass_one_by_one_as_they_are_made() {
         scene.stack.secret_key
     );
     let by_proxy = latency(&go_on, scene.front.addr, &through).await;
-    scene.faulty.seen.until_open(0, PATIENCE).await;
-    let direct = latency(&go_on, scene.faulty.addr, &straight).await;
+    scene.upstream.seen.until_open(0, PATIENCE).await;
+    let direct = latency(&go_on, scene.upstream.addr, &straight).await;
     let ratio = by_proxy.as_secs_f64() / direct.as_secs_f64();
     eprintln!(
         "an event takes {by_proxy:?} through the proxy, {direct:?} directly: {ratio:.1} times as long"
@@ -90,7 +93,7 @@ async fn latency(go_on: &Semaphore, address: std::net::SocketAddr, request: &str
 /// other side puts off for 40 milliseconds and more.
 #[tokio::test]
 async fn small_pieces_of_an_upload_leave_at_once() {
-    let scene = Scene::new(async |mut peer| {
+    let scene = failing(async |mut peer| {
         peer.write(HEAD).await;
         loop {
             while memchr::memmem::find(&peer.read, b"second").is_none() {
@@ -117,7 +120,7 @@ async fn small_pieces_of_an_upload_leave_at_once() {
         let arrived = move |seen: &super::faulty::Seen| {
             memchr::memmem::find_iter(&seen.received(0), b"first").count() == round
         };
-        scene.faulty.seen.until(PATIENCE, arrived).await;
+        scene.upstream.seen.until(PATIENCE, arrived).await;
         stream.write_all(b"6\r\nsecond\r\n").await.unwrap();
         while memchr::memmem::find_iter(&answer, b"hello").count() < round {
             let read = within(PATIENCE, stream.read_buf(&mut answer)).await;

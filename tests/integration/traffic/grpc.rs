@@ -18,12 +18,10 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use sallygate::{Api, Client, ProxyLayer, Target};
-use sallygate_test_support::{Server, Slot, Stack, client, nowhere, output, within};
+use sallygate_test_support::{PATIENCE, Server, Slot, Stack, client, nowhere, output, within};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use tokio_rustls::TlsAcceptor;
-
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 fn script(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use sallygate::Client;
+use sallygate_test_support::assert_refused;
 
 use super::{
     faulty::fault,
-    scene::{SHORT, Scene, Terms},
+    scene::{Play, SHORT, before, responding},
 };
 
 const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n";
@@ -17,7 +18,7 @@ async fn interim_answers_stop_at_the_proxy() {
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n{HINTS}\
          HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx-own: 1\r\n\r\nhello"
     );
-    let scene = Scene::answering(answer, false).await;
+    let scene = responding(answer, false).await;
     let mut wire = scene.front.connect().await;
     wire.send(scene.front.get("/proxy/svc/fault", &scene.token).bytes())
         .await;
@@ -28,7 +29,7 @@ async fn interim_answers_stop_at_the_proxy() {
         "{head}"
     );
     scene.stays_good("interim").await;
-    assert_eq!(scene.faulty.seen.connections(), 1);
+    assert_eq!(scene.upstream.seen.connections(), 1);
 }
 
 #[tokio::test]
@@ -37,7 +38,7 @@ async fn thousands_of_interim_answers_are_no_harm() {
         "{}HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
         HINTS.repeat(5000)
     );
-    let scene = Scene::answering(answer, false).await;
+    let scene = responding(answer, false).await;
     let answer = scene.play("5,000 interim answers, then the answer").await;
     assert_eq!((answer.status, answer.text()), (200, "hello"));
 }
@@ -45,40 +46,37 @@ async fn thousands_of_interim_answers_are_no_harm() {
 /// The bytes that keep coming are no answer: the time-out counts on.
 #[tokio::test]
 async fn interim_answers_without_end_are_given_up() {
-    let terms = Terms {
-        client: Client::new().response_timeout(SHORT),
-        ..Terms::default()
-    };
     let flooding = fault(async |mut peer| {
         peer.flood(HINTS.repeat(100).as_bytes()).await;
         None
     });
-    let scene = Scene::with(terms, flooding).await;
+    let scene = before(flooding)
+        .await
+        .client(Client::new().response_timeout(SHORT))
+        .start()
+        .await;
     let answer = scene.play("interim answers without end").await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (504, "PROXY_TARGET_TIMEOUT")
-    );
+    assert_refused(&answer, 504, "PROXY_TARGET_TIMEOUT");
 }
 
 /// A flood that is never polled for long could keep the time-out from being seen.
 #[tokio::test]
 async fn a_flood_of_one_upstream_leaves_the_others_alone() {
-    let terms = Terms {
-        client: Client::new().response_timeout(Duration::from_secs(2)),
-        ..Terms::default()
-    };
     let flooding = fault(async |mut peer| {
         peer.flood(HINTS.repeat(100).as_bytes()).await;
         None
     });
-    let scene = Scene::with(terms, flooding).await;
+    let scene = before(flooding)
+        .await
+        .client(Client::new().response_timeout(Duration::from_secs(2)))
+        .start()
+        .await;
     let mut flooded = scene.front.connect().await;
     flooded
         .send(scene.front.get("/proxy/svc/fault", &scene.token).bytes())
         .await;
     scene
-        .faulty
+        .upstream
         .seen
         .until(Duration::from_secs(5), |seen| seen.connections() == 1)
         .await;
@@ -91,10 +89,7 @@ async fn a_flood_of_one_upstream_leaves_the_others_alone() {
 async fn a_switch_that_was_not_asked_for_is_no_interim_answer() {
     let switching =
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n";
-    let scene = Scene::answering(switching, false).await;
+    let scene = responding(switching, false).await;
     let answer = scene.play("an upgrade that was not asked for").await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (502, "PROXY_TARGET_ERROR")
-    );
+    assert_refused(&answer, 502, "PROXY_TARGET_ERROR");
 }

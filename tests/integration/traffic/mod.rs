@@ -1,5 +1,6 @@
 //! Every kind of traffic, and every kind of failure.
 
+mod ambiguous_hosts;
 mod bad_answers;
 mod caller;
 mod callers;
@@ -11,11 +12,14 @@ mod events;
 mod faulty;
 mod flow;
 mod frames;
+mod framing;
 mod grpc;
+mod h2c;
 mod hosts;
 mod http2_cases;
 mod interim;
 mod outcomes;
+mod pages;
 mod scene;
 mod semantics;
 mod shutdown;

@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use sallygate_test_support::{Front, PATIENCE, Stack, Upstream, Wire, within};
+use sallygate_test_support::{
+    Front, PATIENCE, SOON, Stack, Upstream, Wire, assert_refused, within,
+};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     outcomes,
-    scene::{SHORT, SOON, is_served, told},
+    scene::{SHORT, is_served, told},
 };
 
 const LONG: Duration = Duration::from_secs(60);
@@ -55,10 +57,7 @@ async fn requests_under_way_finish_and_new_ones_are_refused() {
     assert!(shutdown.as_mut().now_or_never().is_none());
 
     let refused = front.get("/proxy/svc/b", &token).send().await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (503, "PROXY_STATE_UNAVAILABLE")
-    );
+    assert_refused(&refused, 503, "PROXY_STATE_UNAVAILABLE");
     assert_eq!(refused.header("retry-after"), Some("1"));
     // Who may not come in is told nothing new.
     assert_eq!(front.get("/proxy/svc/b", "x").send().await.status, 401);

@@ -3,23 +3,24 @@
 use std::time::Duration;
 
 use sallygate::{Api, Client, Limits, Policy, Target};
-use sallygate_test_support::{PATIENCE, Stack, nowhere, within};
+use sallygate_test_support::{PATIENCE, Stack, assert_refused, nowhere, within};
 use tokio::{net::TcpStream, time::Instant};
 
 use super::{
     faulty::fault,
     outcomes,
-    scene::{SHORT, Scene, Terms, is_served, told},
+    scene::{Play, SHORT, before, is_served, told},
 };
 
 /// Plays a fault of another target than the faulty upstream; the service `other` stays good.
 async fn play(name: &'static str, target: &str, expected: u16) {
     let target = Target::new(target).or_else(|_| Target::dangerous_plaintext(target));
-    let terms = Terms {
-        target: Some(target.unwrap()),
-        ..Terms::default()
-    };
-    let scene = Scene::with(terms, fault(async |_| None)).await;
+    let scene = before(fault(async |_| None))
+        .await
+        .target(target.unwrap())
+        .client(Client::new().connect_timeout(SHORT))
+        .start()
+        .await;
     let start = Instant::now();
     let mut wire = scene.front.connect().await;
     wire.send(scene.front.get("/proxy/svc/a", &scene.token).bytes())
@@ -88,10 +89,8 @@ async fn a_service_has_its_own_time_out_for_connections() {
     long.send(front.get("/proxy/long/a", &token).bytes()).await;
     for _ in 0..2 {
         let answer = front.get("/proxy/short/a", &token).send();
-        assert_eq!(
-            within(PATIENCE / 2, answer).await.code(),
-            "PROXY_TARGET_TIMEOUT"
-        );
+        let answer = within(PATIENCE / 2, answer).await;
+        assert_refused(&answer, 504, "PROXY_TARGET_TIMEOUT");
     }
     let waits = tokio::time::timeout(SHORT, long.answer()).await;
     assert!(waits.is_err(), "{waits:?}");
@@ -99,18 +98,15 @@ async fn a_service_has_its_own_time_out_for_connections() {
 
 #[tokio::test]
 async fn an_answer_that_never_comes_is_given_up() {
-    let terms = Terms {
-        client: Client::new().response_timeout(SHORT),
-        ..Terms::default()
-    };
     let silent = fault(async |mut peer| {
         peer.closed().await;
         None
     });
-    let scene = Scene::with(terms, silent).await;
+    let scene = before(silent)
+        .await
+        .client(Client::new().response_timeout(SHORT))
+        .start()
+        .await;
     let answer = scene.play("the upstream never answers").await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (504, "PROXY_TARGET_TIMEOUT")
-    );
+    assert_refused(&answer, 504, "PROXY_TARGET_TIMEOUT");
 }

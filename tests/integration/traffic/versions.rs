@@ -14,7 +14,9 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use sallygate::{Api, Body, Client, Target};
-use sallygate_test_support::{Authority, PATIENCE, Reply, Server, Stack, output, program};
+use sallygate_test_support::{
+    Authority, PATIENCE, Reply, Server, Stack, assert_refused, output, program,
+};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -136,10 +138,7 @@ async fn prior_knowledge_that_is_wrong_is_an_upstream_error() {
     let front = front.await;
     let token = stack.token();
     let answer = front.get("/proxy/svc/a", &token).send().await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (502, "PROXY_TARGET_ERROR")
-    );
+    assert_refused(&answer, 502, "PROXY_TARGET_ERROR");
     assert_eq!(
         front.get("/proxy/other/a", &token).send().await.text(),
         "other"

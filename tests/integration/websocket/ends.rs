@@ -4,10 +4,10 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use sallygate::{Api, Limits, Policy};
 use sallygate_test_support::{
-    PATIENCE, Stack,
+    PATIENCE, Scene, Stack, assert_refused,
     websocket::{
-        GOING_AWAY, Io, POLICY_VIOLATION, Scene, Server, ask, exact, exchange, handshake,
-        read_head, rest, switching,
+        GOING_AWAY, Io, POLICY_VIOLATION, Server, ask, exact, exchange, handshake, read_head, rest,
+        switching,
     },
     within,
 };
@@ -68,13 +68,19 @@ async fn a_shutdown_closes_it_and_says_so_where_it_does_not_cut_a_frame_in_two()
     drop((caller, within_frame));
     assert_eq!(shutdown.await.unwrap(), 0);
     let answer = front.get("/proxy/other/a", &token).send().await;
-    assert_eq!(answer.code(), "PROXY_STATE_UNAVAILABLE");
+    assert_refused(&answer, 503, "PROXY_STATE_UNAVAILABLE");
 }
 
 #[tokio::test]
 async fn one_on_which_nothing_moves_is_closed_after_the_idle_time() {
     let policy = Policy::new().limits(Limits::new().idle_timeout(Duration::from_secs(1)));
-    let mut scene = Scene::new(Server::switching("").await, policy).await;
+    let mut scene = Server::switching("")
+        .await
+        .scene()
+        .await
+        .policy(policy)
+        .start()
+        .await;
     let (mut caller, mut upstream) = scene.open().await;
     let begun = tokio::time::Instant::now();
     // What moves in one direction counts for both.
@@ -92,7 +98,7 @@ async fn one_on_which_nothing_moves_is_closed_after_the_idle_time() {
 
 #[tokio::test]
 async fn the_end_of_one_direction_leaves_the_other() {
-    let mut scene = Scene::new(Server::switching("").await, Policy::new()).await;
+    let mut scene = Server::switching("").await.scene().await.start().await;
     let (mut caller, mut upstream) = scene.open().await;
     caller.write_all(b"\x88\x80abcd").await.unwrap();
     caller.shutdown().await.unwrap();
@@ -105,7 +111,7 @@ async fn the_end_of_one_direction_leaves_the_other() {
 
 #[tokio::test]
 async fn a_caller_that_is_gone_takes_the_upstream_with_it() {
-    let mut scene = Scene::new(Server::switching("").await, Policy::new()).await;
+    let mut scene = Server::switching("").await.scene().await.start().await;
     for hard in [false, true] {
         let (caller, mut upstream) = scene.open().await;
         if hard {
@@ -141,13 +147,13 @@ async fn an_upstream_that_is_reset_takes_the_caller_with_it() {
 }
 
 /// Opens one until there is room for it, and gives its ends.
-async fn reopened(scene: &mut Scene) -> (TcpStream, Io) {
+async fn reopened(scene: &mut Scene<Server>) -> (TcpStream, Io) {
     within(PATIENCE, async {
         loop {
             let request = handshake(&scene.token, "");
             let (answer, caller) = ask(scene.front.addr, &request).await;
             if answer.starts_with("HTTP/1.1 101 ") {
-                return (caller, scene.server.next().await.1);
+                return (caller, scene.upstream.next().await.1);
             }
             tokio::task::yield_now().await;
         }
@@ -158,14 +164,17 @@ async fn reopened(scene: &mut Scene) -> (TcpStream, Io) {
 #[tokio::test]
 async fn it_takes_its_place_among_the_requests_of_the_service_until_it_has_ended() {
     let policy = Policy::new().limits(Limits::new().concurrent(NonZeroUsize::MIN));
-    let mut scene = Scene::new(Server::switching("").await, policy).await;
+    let mut scene = Server::switching("")
+        .await
+        .scene()
+        .await
+        .policy(policy)
+        .start()
+        .await;
     let (mut caller, mut upstream) = scene.open().await;
     exchange(&mut caller, &mut upstream).await;
     let busy = scene.front.get("/proxy/ws/a", &scene.token).send().await;
-    assert_eq!(
-        (busy.status, &*busy.code()),
-        (503, "PROXY_STATE_UNAVAILABLE")
-    );
+    assert_refused(&busy, 503, "PROXY_STATE_UNAVAILABLE");
     exchange(&mut caller, &mut upstream).await;
 
     // Whoever ends it.
@@ -184,14 +193,14 @@ async fn it_takes_its_place_among_the_requests_of_the_service_until_it_has_ended
 #[tokio::test]
 async fn it_takes_its_place_among_the_requests_of_its_sandbox() {
     let server = Server::switching("").await;
-    let mut scene = Scene::new(server, Policy::new()).await;
-    let service = Api::bearer(scene.server.target(), scene.stack.key.clone());
+    let mut scene = server.scene().await.start().await;
+    let service = Api::bearer(scene.upstream.target(), scene.stack.key.clone());
     let limits = Limits::new().concurrent_per_sandbox(NonZeroUsize::MIN);
     let layer = scene.stack.layer_with("ws", service).limits(limits);
     scene.front = scene.stack.serve(layer.into_service()).await;
     let (mut caller, mut upstream) = scene.open().await;
     let busy = scene.front.get("/proxy/other/a", &scene.token).send().await;
-    assert_eq!((busy.status, &*busy.code()), (429, "PROXY_RATE_LIMITED"));
+    assert_refused(&busy, 429, "PROXY_RATE_LIMITED");
     let another = scene.stack.token();
     let other = scene.front.get("/proxy/other/a", &another).send().await;
     assert_eq!(other.status, 200);

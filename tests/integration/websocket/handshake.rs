@@ -2,12 +2,11 @@ use std::io;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::header::{CONNECTION, UPGRADE};
-use sallygate::{Api, Body, Policy, Target};
+use sallygate::{Api, Body, Target};
 use sallygate_test_support::{
-    PATIENCE, Reply, Slot, Stack, Upstream,
+    PATIENCE, Reply, Slot, Stack, Upstream, assert_refused,
     websocket::{
-        ACCEPT, KEY, Scene, Server, ask, exact, exchange, field, handshake, read_head, rest,
-        switching,
+        ACCEPT, KEY, Server, ask, exact, exchange, field, handshake, read_head, rest, switching,
     },
     within,
 };
@@ -22,7 +21,7 @@ async fn a_handshake_passes_with_the_key_in_place_of_the_token_and_then_frames_b
         "Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Extensions: permessage-deflate\r\n",
     )
     .await;
-    let mut scene = Scene::new(server, Policy::new()).await;
+    let mut scene = server.scene().await.start().await;
     let more = "Sec-WebSocket-Protocol: chat, superchat\r\n\
                 Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
     let (answer, mut caller) = ask(scene.front.addr, &handshake(&scene.token, more)).await;
@@ -38,7 +37,7 @@ async fn a_handshake_passes_with_the_key_in_place_of_the_token_and_then_frames_b
         assert_eq!(field(&answer, name), value, "{name}");
     }
 
-    let (head, mut upstream) = scene.server.next().await;
+    let (head, mut upstream) = scene.upstream.next().await;
     assert!(
         head.starts_with("GET /v1/chat?room=1 HTTP/1.1\r\n"),
         "{head}"
@@ -93,14 +92,14 @@ async fn nobody_hears_of_the_other_before_the_upstream_has_switched() {
 async fn frames_sent_early_to_an_upstream_that_does_not_switch_never_reach_it() {
     let server =
         Server::answering(|_| "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".into()).await;
-    let mut scene = Scene::new(server, Policy::new()).await;
+    let mut scene = server.scene().await.start().await;
     let request = handshake(&scene.token, "") + "\u{1}\u{5}hello";
     let (answer, mut caller) = ask(scene.front.addr, &request).await;
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
     // They are no request either.
     let after = rest(&mut caller).await;
-    assert!(after.is_empty() || after.starts_with(b"HTTP/1.1 400 "));
-    let (_, mut upstream) = scene.server.next().await;
+    assert!(after.starts_with(b"HTTP/1.1 400 "));
+    let (_, mut upstream) = scene.upstream.next().await;
     upstream.shutdown().await.unwrap();
     assert_eq!(rest(&mut upstream).await, b"");
 }
@@ -120,7 +119,7 @@ async fn a_false_101_is_an_error_and_another_answer_passes() {
     ] {
         let server =
             Server::answering(move |head| switching(head, "").replacen(from, &to, 1)).await;
-        let scene = Scene::new(server, Policy::new()).await;
+        let scene = server.scene().await.start().await;
         let (head, _) = ask(scene.front.addr, &handshake(&scene.token, "")).await;
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
     }
@@ -128,7 +127,7 @@ async fn a_false_101_is_an_error_and_another_answer_passes() {
 
 #[tokio::test]
 async fn a_caller_without_a_good_handshake_is_told_so_and_nothing_is_asked_of_the_upstream() {
-    let mut scene = Scene::new(Server::switching("").await, Policy::new()).await;
+    let mut scene = Server::switching("").await.scene().await.start().await;
     let token = scene.token.clone();
     for (from, to, status) in [
         ("-Version: 13", "-Version: 8", 400),
@@ -144,7 +143,7 @@ async fn a_caller_without_a_good_handshake_is_told_so_and_nothing_is_asked_of_th
             "{from}: {head}"
         );
     }
-    assert!(scene.server.is_untouched());
+    assert!(scene.upstream.is_untouched());
     scene.open().await;
 
     let gone = Upstream::scripted(|_| Reply::Silence).await.addr;
@@ -195,9 +194,6 @@ async fn where_the_server_cannot_hand_over_the_connection_it_is_a_501() {
         .body(Body::empty())
         .unwrap();
     let answer = stack.call(stack.layer().into_service(), request).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (501, "PROXY_UPGRADE_UNSUPPORTED")
-    );
+    assert_refused(&answer, 501, "PROXY_UPGRADE_UNSUPPORTED");
     assert!(stack.upstream.requests().is_empty());
 }

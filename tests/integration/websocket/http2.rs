@@ -8,11 +8,11 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
-use sallygate::{Api, Place, Policy, proxy::ProxyService};
+use sallygate::{Api, Place, proxy::ProxyService};
 use sallygate_test_support::{
-    PATIENCE, Slot, Stack,
+    PATIENCE, Scene, Slot, Stack,
     websocket::{
-        GOING_AWAY, Scene, Server, exact, field,
+        GOING_AWAY, Server, exact, field,
         http2::{ask, connect},
         rest,
     },
@@ -49,10 +49,13 @@ async fn data(stream: &mut RecvStream, length: usize) -> Vec<u8> {
     read
 }
 
-async fn scene(change: impl FnOnce(Api) -> Api) -> (Scene, std::net::SocketAddr) {
+async fn scene(change: impl FnOnce(Api) -> Api) -> (Scene<Server>, std::net::SocketAddr) {
     let server = Server::switching("Sec-WebSocket-Protocol: v2\r\n").await;
-    let scene = Scene::new(server, Policy::new()).await;
-    let service = change(Api::bearer(scene.server.target(), scene.stack.key.clone()));
+    let scene = server.scene().await.start().await;
+    let service = change(Api::bearer(
+        scene.upstream.target(),
+        scene.stack.key.clone(),
+    ));
     let layer = scene.stack.layer_with("ws", service);
     let (addr, _) = offering(layer.into_service()).await;
     (scene, addr)
@@ -95,7 +98,7 @@ async fn a_stream_becomes_a_websocket_to_an_upstream_that_speaks_http_1() {
         .oracle
         .saw("answer", format!("{:?}", answer.headers()));
 
-    let (head, mut upstream) = scene.server.next().await;
+    let (head, mut upstream) = scene.upstream.next().await;
     assert!(
         head.starts_with("GET /v1/chat?room=1 HTTP/1.1\r\n"),
         "{head}"
@@ -123,7 +126,7 @@ async fn a_stream_becomes_a_websocket_to_an_upstream_that_speaks_http_1() {
     let fields = [("authorization", &*bearer)];
     let (second, _stream) = ask(&mut sender, "/proxy/ws/chat", &fields).await;
     assert_eq!(second.status(), 200);
-    let (_, mut other) = scene.server.next().await;
+    let (_, mut other) = scene.upstream.next().await;
     stream.send_data(Bytes::new(), true).unwrap();
     assert_eq!(rest(&mut upstream).await, b"");
     upstream.shutdown().await.unwrap();
@@ -157,7 +160,7 @@ async fn one_that_is_refused_is_answered_like_any_request() {
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["code"], code, "{path}");
     }
-    assert!(scene.server.is_untouched());
+    assert!(scene.upstream.is_untouched());
     let (answer, _stream) = ask(&mut sender, "/proxy/ws/chat", &[own]).await;
     assert_eq!(answer.status(), 200);
 }
@@ -165,8 +168,8 @@ async fn one_that_is_refused_is_answered_like_any_request() {
 #[tokio::test]
 async fn a_shutdown_closes_one_as_any_other_and_a_caller_that_resets_it_is_gone() {
     let server = Server::switching("").await;
-    let mut scene = Scene::new(server, Policy::new()).await;
-    let service = Api::bearer(scene.server.target(), scene.stack.key.clone());
+    let mut scene = server.scene().await.start().await;
+    let service = Api::bearer(scene.upstream.target(), scene.stack.key.clone());
     let layer = scene.stack.layer_with("ws", service);
     let handle = layer.handle();
     let (addr, _) = offering(layer.into_service()).await;
@@ -174,13 +177,13 @@ async fn a_shutdown_closes_one_as_any_other_and_a_caller_that_resets_it_is_gone(
     let bearer = format!("Bearer {}", scene.token);
     let fields = [("authorization", &*bearer)];
     let (_answer, mut stream) = ask(&mut sender, "/proxy/ws/chat", &fields).await;
-    let (_, mut upstream) = scene.server.next().await;
+    let (_, mut upstream) = scene.upstream.next().await;
     stream.send_reset(h2::Reason::CANCEL);
     assert_eq!(rest(&mut upstream).await, b"");
     drop(upstream);
 
     let (answer, mut stream) = ask(&mut sender, "/proxy/ws/chat", &fields).await;
-    let (_, mut upstream) = scene.server.next().await;
+    let (_, mut upstream) = scene.upstream.next().await;
     let shutdown = tokio::spawn(async move { handle.shutdown(PATIENCE).await });
     assert_eq!(data(&mut answer.into_body(), 4).await, GOING_AWAY.0);
     stream.send_data(Bytes::new(), true).unwrap();

@@ -1,23 +1,27 @@
 //! Where the token stands in a handshake, and that it goes no further.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sallygate::{Api, Credential, Place, Policy};
+use sallygate::{Api, Credential, Injection, Place};
 use sallygate_test_support::{
     Slot,
-    websocket::{Scene, Server, ask, exchange, field, handshake_at, switching},
+    websocket::{Server, ask, exchange, field, handshake_at, switching},
 };
 
 #[tokio::test]
 async fn the_token_is_taken_from_wherever_the_service_says_and_never_reaches_the_upstream() {
     let server = Server::switching("").await;
-    let mut scene = Scene::with(server, |service| {
-        service
-            .accept(Place::query("token").unwrap())
-            .accept(Place::basic("").unwrap())
-            .accept(Place::cookie("session").unwrap())
-            .accept(Place::subprotocol("token.").unwrap())
-    })
-    .await;
+    let mut scene = server
+        .scene()
+        .await
+        .api(|service| {
+            service
+                .accept(Place::query("token").unwrap())
+                .accept(Place::basic("").unwrap())
+                .accept(Place::cookie("session").unwrap())
+                .accept(Place::subprotocol("token.").unwrap())
+        })
+        .start()
+        .await;
     let token = scene.token.clone();
     let basic = |token: &str| STANDARD.encode(format!("x:{token}"));
     for (query, fields) in [
@@ -33,7 +37,7 @@ async fn the_token_is_taken_from_wherever_the_service_says_and_never_reaches_the
         let request = handshake_at(&format!("/proxy/ws/chat?room=1{query}"), &fields);
         let (answer, mut caller) = ask(scene.front.addr, &request).await;
         assert!(answer.starts_with("HTTP/1.1 101 "), "{fields}: {answer}");
-        let (head, mut upstream) = scene.server.next().await;
+        let (head, mut upstream) = scene.upstream.next().await;
         assert!(
             head.starts_with("GET /v1/chat?room=1 HTTP/1.1\r\n"),
             "{head}"
@@ -53,23 +57,25 @@ async fn the_token_is_taken_from_wherever_the_service_says_and_never_reaches_the
         let (answer, _) = ask(scene.front.addr, &request).await;
         assert!(answer.starts_with("HTTP/1.1 401 "), "{fields}: {answer}");
     }
-    assert!(scene.server.is_untouched());
+    assert!(scene.upstream.is_untouched());
 }
 
 #[tokio::test]
 async fn subprotocols_beside_the_token_are_kept_and_the_one_chosen_is_echoed() {
     let server = Server::switching("Sec-WebSocket-Protocol: v2\r\n").await;
-    let mut scene = Scene::with(server, |service| {
-        service.accept(Place::subprotocol("token.").unwrap())
-    })
-    .await;
+    let mut scene = server
+        .scene()
+        .await
+        .api(|service| service.accept(Place::subprotocol("token.").unwrap()))
+        .start()
+        .await;
     let token = &scene.token;
     let fields = format!(
         "Sec-WebSocket-Protocol: v1,token.{token}\r\nSec-WebSocket-Protocol:v2 ,, {token}\r\n"
     );
     let (answer, _caller) = ask(scene.front.addr, &handshake_at("/proxy/ws/chat", &fields)).await;
     assert_eq!(field(&answer, "sec-websocket-protocol"), "v2");
-    let (head, _upstream) = scene.server.next().await;
+    let (head, _upstream) = scene.upstream.next().await;
     let lists = head
         .lines()
         .filter_map(|line| line.strip_prefix("sec-websocket-protocol: "));
@@ -79,20 +85,20 @@ async fn subprotocols_beside_the_token_are_kept_and_the_one_chosen_is_echoed() {
     let fields = format!("Sec-WebSocket-Protocol: token.{token}\r\n");
     let request = handshake_at("/proxy/ws/chat", &fields);
     let (_, _caller) = ask(scene.front.addr, &request).await;
-    let (head, _upstream) = scene.server.next().await;
+    let (head, _upstream) = scene.upstream.next().await;
     assert_eq!(field(&head, "sec-websocket-protocol"), "");
 }
 
 #[tokio::test]
 async fn the_credential_is_put_among_the_subprotocols_in_place_of_what_the_caller_has_there() {
     let server = Server::switching("Sec-WebSocket-Protocol: realtime\r\n").await;
-    let mut scene = Scene::new(server, Policy::new()).await;
+    let mut scene = server.scene().await.start().await;
     let place = Place::subprotocol("openai-insecure-api-key.").unwrap();
     let key = scene.stack.oracle.listable_secret();
     let credential = Credential::new(&key).unwrap();
     let service = Api::new(
-        scene.server.target(),
-        sallygate::Injection::new(place.clone(), credential),
+        scene.upstream.target(),
+        Injection::new(place.clone(), credential),
     );
     let layer = scene.stack.layer_with("ws", service);
     let front = scene.stack.serve(layer.into_service()).await;
@@ -115,7 +121,7 @@ async fn the_credential_is_put_among_the_subprotocols_in_place_of_what_the_calle
             "realtime",
             "{answer}"
         );
-        let (head, mut upstream) = scene.server.next().await;
+        let (head, mut upstream) = scene.upstream.next().await;
         assert_eq!(
             field(&head, "sec-websocket-protocol"),
             format!("realtime, beta, {slot}"),
@@ -128,8 +134,8 @@ async fn the_credential_is_put_among_the_subprotocols_in_place_of_what_the_calle
     }
     // One that has no place in such a list.
     let service = Api::new(
-        scene.server.target(),
-        sallygate::Injection::new(place, scene.stack.key.clone()),
+        scene.upstream.target(),
+        Injection::new(place, scene.stack.key.clone()),
     );
     let broken = format!("{}/,", &key[..20]);
     scene.stack.key.rotate(broken).unwrap();
@@ -138,7 +144,7 @@ async fn the_credential_is_put_among_the_subprotocols_in_place_of_what_the_calle
     let bearer = format!("Authorization: Bearer {token}\r\n");
     let (answer, _) = ask(front.addr, &handshake_at("/proxy/ws/chat", &bearer)).await;
     assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
-    assert!(scene.server.is_untouched());
+    assert!(scene.upstream.is_untouched());
     for wrong in ["", "a b.", "a,b"] {
         assert!(Place::subprotocol(wrong).is_err(), "{wrong}");
     }
@@ -153,12 +159,9 @@ async fn an_upstream_that_echoes_the_credential_as_a_subprotocol_does_not_show_i
     })
     .await;
     let place = Place::subprotocol("key.").unwrap();
-    let scene = Scene::new(server, Policy::new()).await;
+    let scene = server.scene().await.start().await;
     let credential = Credential::new(scene.stack.oracle.listable_secret()).unwrap();
-    let service = Api::new(
-        scene.server.target(),
-        sallygate::Injection::new(place, credential),
-    );
+    let service = Api::new(scene.upstream.target(), Injection::new(place, credential));
     let layer = scene.stack.layer_with("ws", service);
     let front = scene.stack.serve(layer.into_service()).await;
     let fields = format!("Sec-WebSocket-Protocol: key.{}\r\n", scene.token);
@@ -170,10 +173,12 @@ async fn an_upstream_that_echoes_the_credential_as_a_subprotocol_does_not_show_i
 #[tokio::test]
 async fn with_a_token_in_a_cookie_only_pages_of_the_same_site_open_one() {
     let server = Server::switching("").await;
-    let mut scene = Scene::with(server, |service| {
-        service.accept(Place::cookie("session").unwrap())
-    })
-    .await;
+    let mut scene = server
+        .scene()
+        .await
+        .api(|service| service.accept(Place::cookie("session").unwrap()))
+        .start()
+        .await;
     let cookie = format!("Cookie: session={}\r\n", scene.token);
     let bearer = format!("Authorization: Bearer {}\r\n", scene.token);
     for (token, fields, status) in [
@@ -202,10 +207,10 @@ async fn with_a_token_in_a_cookie_only_pages_of_the_same_site_open_one() {
             "{fields}: {answer}"
         );
         if status == 101 {
-            let (head, _) = scene.server.next().await;
+            let (head, _) = scene.upstream.next().await;
             assert_eq!(field(&head, "cookie"), "");
             assert_eq!(field(&head, "origin"), "");
         }
-        assert!(scene.server.is_untouched(), "{fields}");
+        assert!(scene.upstream.is_untouched(), "{fields}");
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sallygate::{Api, Client, Policy, Target};
+use sallygate::{Api, Client, Target};
 use sallygate_test_support::{
     Authority, PATIENCE, Slot, Stack,
-    websocket::{Scene, Server, ask, exchange, handshake, rest, switching},
+    websocket::{Server, ask, exchange, handshake, rest, switching},
     within,
 };
 use socket2::SockRef;
@@ -27,7 +27,7 @@ fn frame(payload: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn large_frames_pass_both_ways_at_once() {
-    let mut scene = Scene::new(Server::switching("").await, Policy::new()).await;
+    let mut scene = Server::switching("").await.scene().await.start().await;
     let (caller, upstream) = scene.open().await;
     let (mut from_caller, mut to_caller) = caller.into_split();
     let (mut from_upstream, mut to_upstream) = tokio::io::split(upstream);
@@ -49,7 +49,7 @@ async fn large_frames_pass_both_ways_at_once() {
 
 #[tokio::test]
 async fn a_side_that_does_not_read_makes_the_other_wait_not_the_proxy_swell() {
-    let mut scene = Scene::new(Server::switching("").await, Policy::new()).await;
+    let mut scene = Server::switching("").await.scene().await.start().await;
     let (mut caller, upstream) = scene.open().await;
     SockRef::from(&caller)
         .set_send_buffer_size(64 << 10)

@@ -9,10 +9,15 @@ use crate::{Oracle, PATIENCE, within};
 /// What a caller got.
 #[derive(Debug, Default)]
 pub struct Answer {
+    /// The status code.
     pub status: u16,
+    /// The reason phrase, if it came over HTTP/1.1.
     pub reason: String,
+    /// The header fields in the order in which they came, names in lower case.
     pub fields: Vec<(String, String)>,
+    /// What came of the body.
     pub body: Vec<u8>,
+    /// The trailer fields.
     pub trailers: Vec<(String, String)>,
     /// Whether the body came to its end, as its framing defines it.
     pub complete: bool,
@@ -68,6 +73,7 @@ impl Answer {
         answer
     }
 
+    /// The values of a header, in order.
     pub fn values(&self, name: &str) -> Vec<&str> {
         let named = |(field, _): &&(String, String)| field == name;
         self.fields
@@ -84,6 +90,7 @@ impl Answer {
         values.first().copied()
     }
 
+    /// The body, which is text.
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
@@ -94,6 +101,7 @@ impl Answer {
         body[name].as_str().unwrap_or_default().to_owned()
     }
 
+    /// The code of a rejection.
     pub fn code(&self) -> String {
         self.member("code")
     }

@@ -5,6 +5,8 @@ pub mod matrix;
 mod oracle;
 mod page;
 mod program;
+mod refused;
+mod scene;
 mod secure;
 mod server;
 mod stack;
@@ -16,7 +18,9 @@ pub use self::{
     answer::Answer,
     oracle::{Oracle, Slot},
     page::{Page, Table},
-    program::{client, kill, output, program},
+    program::{client, kill, output, program, tool},
+    refused::{assert_case_refused, assert_refused},
+    scene::{Scene, Setup},
     secure::{Authority, Secure},
     server::Server,
     stack::Stack,
@@ -28,8 +32,12 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use socket2::{Domain, Socket, Type};
 
-/// How long a test waits for what must come.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a test waits for what must come: only a machine that is very busy needs much of it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a test waits for what must come at once. Less than the shortest time-out that the proxy has by default, so that
+/// none of those can be what it was.
+pub const SOON: Duration = Duration::from_secs(4);
 
 /// A place where nobody listens, and nobody else can.
 pub fn nowhere() -> (Socket, SocketAddr) {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use crate::{Page, Table};
 
+/// SDKs of APIs.
 pub const APIS: Table = Table {
     title: "SDKs",
     rows: &[
@@ -26,6 +27,7 @@ pub const APIS: Table = Table {
     ],
 };
 
+/// Git over HTTP.
 pub const GIT: Table = Table {
     title: "git",
     rows: &["git"],
@@ -41,6 +43,7 @@ pub const GIT: Table = Table {
     ],
 };
 
+/// Clients of S3.
 pub const S3: Table = Table {
     title: "S3",
     rows: &["aws CLI", "boto3", "rclone"],
@@ -58,6 +61,7 @@ pub const S3: Table = Table {
     ],
 };
 
+/// Clients of WebSockets, and browsers.
 pub const SOCKETS: Table = Table {
     title: "Sockets and browsers",
     rows: &["Chromium", "websockets (Python)", "ws (Node)"],

@@ -41,9 +41,13 @@ struct Windows {
 /// Where a credential stands in a request to its own upstream: the one place where it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
+    /// The password of basic authentication, with this user.
     Basic(&'static str),
+    /// A bearer token.
     Bearer,
+    /// A header of this name, bare.
     Header(&'static str),
+    /// A query parameter of this name.
     Query(&'static str),
 }
 
@@ -73,6 +77,7 @@ fn percent_unreserved(text: &str) -> String {
 }
 
 impl Oracle {
+    /// Begins to look; also in the log, from now on.
     pub fn new() -> Arc<Self> {
         listen();
         Arc::new(Self {
@@ -126,10 +131,12 @@ impl Oracle {
         lock(&self.evidence).push((place.into(), bytes.into()));
     }
 
+    /// Takes the `Debug` of a value.
     pub fn saw_debug(&self, value: &impl Debug) {
         self.saw("Debug", format!("{value:?} {value:#?}"));
     }
 
+    /// Takes the `Display` of a value.
     pub fn saw_display(&self, value: &impl Display) {
         self.saw("Display", format!("{value}"));
     }

@@ -12,13 +12,17 @@ use std::{
 pub struct Page {
     /// Below the crate's folder.
     pub path: &'static str,
+    /// What stands before the tables.
     pub head: &'static str,
     /// What every table begins with: the column of the rows' names, and more.
     pub columns: &'static [&'static str],
+    /// The tables in their order.
     pub tables: &'static [Table],
 }
 
+/// A table of a [`Page`].
 pub struct Table {
+    /// The heading above it.
     pub title: &'static str,
     /// The names of the rows: no two of a page are the same.
     pub rows: &'static [&'static str],

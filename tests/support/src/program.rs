@@ -8,14 +8,23 @@ use tokio::{task::spawn_blocking, time::timeout};
 
 /// A program of `target/clients`, which CI installs. `None`, said on standard error, skips the test.
 pub fn client(program: &str) -> Option<PathBuf> {
-    let path = crate::repository().join("target/clients").join(program);
-    path.exists().then_some(path).or_else(|| skip(program))
+    below("target/clients", program)
+}
+
+/// A program of `target/tools`, in the same way.
+pub fn tool(program: &str) -> Option<PathBuf> {
+    below("target/tools/bin", program)
 }
 
 /// A program of the machine.
 pub fn program(name: &str) -> Option<Command> {
     let found = Command::new(name).arg("--version").output().is_ok();
     found.then(|| Command::new(name)).or_else(|| skip(name))
+}
+
+fn below(folder: &str, program: &str) -> Option<PathBuf> {
+    let path = crate::repository().join(folder).join(program);
+    path.exists().then_some(path).or_else(|| skip(program))
 }
 
 fn skip<T>(what: &str) -> Option<T> {
@@ -44,6 +53,7 @@ pub async fn output(command: &mut Command, patience: Duration) -> Output {
     }
 }
 
+/// Sends a signal to a process.
 pub fn kill(signal: &str, id: u32) -> ExitStatus {
     // The shell's own: `kill` as a program is not on every machine.
     let mut command = Command::new("sh");

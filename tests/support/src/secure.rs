@@ -23,10 +23,12 @@ use crate::{PATIENCE, within};
 /// A certificate authority of our own.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
+    /// Its certificate.
     pub pem: String,
 }
 
 impl Authority {
+    /// Makes one with a fresh key.
     pub fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -71,19 +73,27 @@ impl Default for Authority {
 ///
 /// It answers 403 to requests without the credential, and keeps what it got.
 pub struct Secure {
+    /// Where it listens.
     pub addr: SocketAddr,
+    /// What it got, in order.
     pub requests: Arc<Mutex<Vec<Received>>>,
     slots: Arc<Mutex<Vec<String>>>,
     changed: watch::Sender<()>,
     task: JoinHandle<()>,
 }
 
+/// A request as it arrived.
 #[derive(Debug, Clone)]
 pub struct Received {
+    /// The version that was spoken.
     pub version: Version,
+    /// The target, as hyper gives it.
     pub uri: http::Uri,
+    /// The header fields.
     pub headers: HeaderMap,
+    /// The trailer fields.
     pub trailers: Option<HeaderMap>,
+    /// The whole body.
     pub body: Vec<u8>,
     /// As text, as an HTTP/1 head would be.
     pub head: String,
@@ -158,14 +168,17 @@ impl Secure {
         }
     }
 
+    /// Takes requests with this in them, once, for authorized.
     pub fn accept(&self, slot: String) {
         self.slots.lock().unwrap().push(slot);
     }
 
+    /// What requests may have in them.
     pub fn accepted(&self) -> Vec<String> {
         self.slots.lock().unwrap().clone()
     }
 
+    /// The last request; there must be one.
     pub fn last(&self) -> Received {
         let requests = self.requests.lock().unwrap();
         requests
@@ -174,6 +187,7 @@ impl Secure {
             .expect("the upstream received nothing")
     }
 
+    /// Waits until what has arrived satisfies `condition`.
     pub async fn until(&self, condition: impl Fn(&[Received]) -> bool) {
         let mut changed = self.changed.subscribe();
         within(PATIENCE, async {

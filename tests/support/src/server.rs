@@ -16,6 +16,7 @@ use tower::{BoxError, Service, service_fn};
 
 /// A server for HTTP/1.1 and HTTP/2 on loopback, plain or over TLS, for as long as this lives.
 pub struct Server {
+    /// Where it listens.
     pub addr: SocketAddr,
     task: JoinHandle<()>,
 }
@@ -37,6 +38,7 @@ impl Server {
         Self::start(tls, service).await
     }
 
+    /// Serves any service.
     pub async fn start<S, B>(tls: Option<TlsAcceptor>, service: S) -> Self
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,

@@ -13,22 +13,32 @@ use hyper::body::Incoming;
 use sallygate::{Api, Body, Client, Credential, Issuer, JwtVerifier, ProxyLayer, Target};
 use tower::{BoxError, ServiceExt};
 
-use crate::{Answer, Front, Oracle, Recorded, Reply, Secure, Slot, Upstream, oracle::random};
+use crate::{
+    Answer, Front, Oracle, PATIENCE, Recorded, Reply, Secure, Setup, Slot, Upstream, oracle::random,
+};
 
 /// A whole installation: two upstreams with a credential each, an issuer, a verifier and a clock. Every secret in it is
 /// fresh, and looked for everywhere when it is dropped.
 ///
 /// Its services are `svc`, a bearer key for `upstream` below `/v1`, and `other`, an `x-other-key` for `other`.
 pub struct Stack {
+    /// Looks for every secret of the stack.
     pub oracle: Arc<Oracle>,
+    /// The upstream of `svc`.
     pub upstream: Upstream,
+    /// The upstream of `other`.
     pub other: Upstream,
+    /// The key of `svc`.
     pub key: Credential,
     /// What is in `key`.
     pub secret_key: String,
+    /// The key of `other`.
     pub other_key: Credential,
+    /// What tokens are signed with.
     pub jwt_secret: String,
+    /// The time of the proxy and of the issuer.
     pub clock: TestClock,
+    /// Issues tokens that the proxy takes.
     pub issuer: Issuer,
 }
 
@@ -70,10 +80,12 @@ impl Stack {
         }
     }
 
+    /// Where `svc` leads to.
     pub fn target(&self) -> Target {
         Target::dangerous_plaintext(&format!("http://{}/v1", self.upstream.addr)).unwrap()
     }
 
+    /// Takes the tokens of `issuer`.
     pub fn verifier(&self) -> JwtVerifier {
         JwtVerifier::hs256(&self.jwt_secret).unwrap()
     }
@@ -106,7 +118,12 @@ impl Stack {
         ProxyLayer::new("/proxy", self.verifier())
             .unwrap()
             .clock(move || clock.now())
-            .client(Client::new().connect_timeout(Duration::from_secs(5)))
+            .client(Client::new().connect_timeout(PATIENCE))
+    }
+
+    /// Begins a scene: the proxy, served, with whatever is to be different about it.
+    pub fn scene(self) -> Setup {
+        Setup::new(self)
     }
 
     /// Serves the usual proxy over TCP.
@@ -171,6 +188,7 @@ impl Stack {
         }
     }
 
+    /// Another upstream of this stack's: what it received is searched too.
     pub fn saw_upstream(&self, name: &str, upstream: &Upstream) {
         for request in upstream.requests() {
             self.oracle
@@ -211,14 +229,17 @@ impl TestClock {
         Self(Arc::new(AtomicU64::new(now.as_secs())))
     }
 
+    /// The time of this clock.
     pub fn now(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(self.seconds())
     }
 
+    /// The same, in seconds since 1970.
     pub fn seconds(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }
 
+    /// Moves it forward.
     pub fn advance(&self, seconds: u64) {
         self.0.fetch_add(seconds, Ordering::SeqCst);
     }

@@ -20,6 +20,7 @@ use crate::PATIENCE;
 ///
 /// It answers with its script to requests that bear the credential, once and in its slot, and with 403 to all others.
 pub struct Upstream {
+    /// Where it listens.
     pub addr: SocketAddr,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
@@ -40,10 +41,13 @@ pub struct Recorded {
     pub raw: Vec<u8>,
     /// Request line and header fields, with the empty line at the end.
     pub head: String,
+    /// What came of the body, without its framing.
     pub body: Vec<u8>,
+    /// The trailer fields.
     pub trailers: Vec<(String, String)>,
     /// Whether the body came to its end.
     pub complete: bool,
+    /// Whether it had the credential, once, in its slot.
     pub authorized: bool,
 }
 
@@ -68,6 +72,7 @@ impl Reply {
         Self::Bytes(bytes)
     }
 
+    /// 200 with this body.
     pub fn ok(body: impl AsRef<[u8]>) -> Self {
         Self::response("200 OK", body)
     }
@@ -147,20 +152,24 @@ impl Upstream {
         }
     }
 
+    /// What requests may have in them.
     pub fn accepted(&self) -> Vec<String> {
         self.shared.slots.lock().unwrap().clone()
     }
 
+    /// All that has arrived so far.
     pub fn requests(&self) -> Vec<Recorded> {
         self.shared.requests.lock().unwrap().clone()
     }
 
+    /// The last request; there must be one.
     pub fn last(&self) -> Recorded {
         self.requests()
             .pop()
             .expect("the upstream received nothing")
     }
 
+    /// How many connections there have been.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
@@ -174,6 +183,12 @@ impl Upstream {
             }
         })
         .await;
+    }
+
+    /// Waits until this is the end of what it was sent last.
+    pub async fn until_sent(&self, end: &[u8]) {
+        let arrived = |last: &Recorded| last.body.ends_with(end);
+        self.until(|all| all.last().is_some_and(arrived)).await;
     }
 
     /// Waits until every connection to it has ended.
@@ -195,6 +210,7 @@ impl Drop for Upstream {
 }
 
 impl Recorded {
+    /// The request line.
     pub fn line(&self) -> &str {
         self.head.lines().next().unwrap_or_default()
     }
@@ -208,6 +224,7 @@ impl Recorded {
             .collect()
     }
 
+    /// The values of a header, in order.
     pub fn values(&self, name: &str) -> Vec<&str> {
         let named = |(field, _): &(&str, &str)| field.eq_ignore_ascii_case(name);
         self.fields()
@@ -217,6 +234,7 @@ impl Recorded {
             .collect()
     }
 
+    /// Whether there is such a header.
     pub fn has(&self, name: &str) -> bool {
         !self.values(name).is_empty()
     }

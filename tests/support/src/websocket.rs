@@ -5,7 +5,7 @@ pub mod http2;
 use std::{net::SocketAddr, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sallygate::{Api, Policy, Target};
+use sallygate::Target;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -14,9 +14,11 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{Front, PATIENCE, Stack, within};
+use crate::{PATIENCE, Scene, Setup, Stack, within};
 
+/// The key of every handshake: the example of RFC 6455.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+/// What takes a handshake with [`KEY`].
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// The closing frames of the proxy: to the caller, and to the upstream.
@@ -24,19 +26,23 @@ pub const GOING_AWAY: (&[u8], &[u8]) = (
     &[0x88, 2, 0x03, 0xe9],
     &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9],
 );
+/// The same for what is no longer allowed.
 pub const POLICY_VIOLATION: (&[u8], &[u8]) = (
     &[0x88, 2, 0x03, 0xf0],
     &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xf0],
 );
 
+/// Any connection.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// A connection, plain or over TLS.
 pub type Io = Box<dyn Stream>;
 
 /// An upstream that takes a handshake, answers it, and hands its connection to the test.
 pub struct Server {
+    /// Where it listens.
     pub addr: SocketAddr,
     accepted: mpsc::Receiver<(String, Io)>,
     task: JoinHandle<()>,
@@ -48,11 +54,13 @@ impl Server {
         Self::answering(move |head| switching(head, more)).await
     }
 
+    /// Responds to every handshake with what `answer` makes of its head.
     pub async fn answering(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self::on(listener, None, answer)
     }
 
+    /// The same, on this listener, and over TLS if it is given.
     pub fn on(
         listener: TcpListener,
         tls: Option<TlsAcceptor>,
@@ -93,8 +101,15 @@ impl Server {
         self.accepted.try_recv().is_err()
     }
 
+    /// Where a service before it leads to.
     pub fn target(&self) -> Target {
         Target::dangerous_plaintext(&format!("http://{}/v1", self.addr)).unwrap()
+    }
+
+    /// Begins a scene whose service, `ws`, leads to this server.
+    pub async fn scene(self) -> Setup<Self> {
+        let target = self.target();
+        Stack::new().await.scene().name("ws").before(self, target)
     }
 }
 
@@ -104,38 +119,12 @@ impl Drop for Server {
     }
 }
 
-/// The service `ws` of a stack, before a server.
-pub struct Scene {
-    pub stack: Stack,
-    pub server: Server,
-    pub front: Front,
-    pub token: String,
-}
-
-impl Scene {
-    pub async fn new(server: Server, policy: Policy) -> Self {
-        Self::with(server, |service| service.replace_policy(policy)).await
-    }
-
-    pub async fn with(server: Server, change: impl FnOnce(Api) -> Api) -> Self {
-        let stack = Stack::new().await;
-        let service = change(Api::bearer(server.target(), stack.key.clone()));
-        let layer = stack.layer_with("ws", service);
-        let front = stack.serve(layer.into_service()).await;
-        let token = stack.token();
-        Self {
-            stack,
-            server,
-            front,
-            token,
-        }
-    }
-
+impl Scene<Server> {
     /// A socket, open: its two ends.
     pub async fn open(&mut self) -> (TcpStream, Io) {
         let (answer, caller) = ask(self.front.addr, &handshake(&self.token, "")).await;
         assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
-        let (_, upstream) = self.server.next().await;
+        let (_, upstream) = self.upstream.next().await;
         (caller, upstream)
     }
 }
@@ -165,6 +154,7 @@ pub fn field<'h>(head: &'h str, name: &str) -> &'h str {
     value
 }
 
+/// A handshake for the service `ws`; `more` is further header fields.
 pub fn handshake(token: &str, more: &str) -> String {
     handshake_at(
         "/proxy/ws/chat?room=1",
@@ -172,6 +162,7 @@ pub fn handshake(token: &str, more: &str) -> String {
     )
 }
 
+/// A handshake for any path, without a token.
 pub fn handshake_at(path: &str, more: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: gate.test\r\nConnection: keep-alive, Upgrade\r\n\
@@ -187,6 +178,7 @@ pub async fn ask(front: SocketAddr, request: &str) -> (String, TcpStream) {
     (head, caller)
 }
 
+/// Reads a head to its empty line.
 pub async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -195,6 +187,7 @@ pub async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
     String::from_utf8(head).unwrap()
 }
 
+/// Reads so many bytes.
 pub async fn exact<const N: usize>(stream: &mut (impl AsyncRead + Unpin)) -> [u8; N] {
     let mut bytes = [0; N];
     let read = within(PATIENCE, stream.read_exact(&mut bytes)).await;

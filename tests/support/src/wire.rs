@@ -19,12 +19,14 @@ use crate::{Answer, Oracle, PATIENCE, within};
 
 /// The proxy, served on loopback by hyper, HTTP/1.1 and HTTP/2.
 pub struct Front {
+    /// Where it listens.
     pub addr: SocketAddr,
     oracle: Arc<Oracle>,
     task: JoinHandle<()>,
 }
 
 impl Front {
+    /// Serves any application; what callers get is shown to the oracle.
     pub async fn serve<S, B>(oracle: Arc<Oracle>, service: S) -> Self
     where
         S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
@@ -69,10 +71,12 @@ impl Front {
         }
     }
 
+    /// A GET with a bearer token.
     pub fn get(&self, target: &str, token: &str) -> Request<'_> {
         self.request("GET", target).token(token)
     }
 
+    /// Any request, with a host and nothing else.
     pub fn request(&self, method: &str, target: &str) -> Request<'_> {
         Request {
             front: self,
@@ -164,6 +168,7 @@ impl Wire {
         self.read_answer(false).await
     }
 
+    /// Reads the next response, which has no body since the request was a HEAD.
     pub async fn answer_to_head(&mut self) -> Answer {
         self.read_answer(true).await
     }

@@ -8,7 +8,7 @@ use sallygate::{
     },
     door::{Reason, Rejection},
 };
-use sallygate_test_support::{Answer, PATIENCE, Reply, Stack, within};
+use sallygate_test_support::{Answer, PATIENCE, Reply, Stack, assert_refused, within};
 use serde_json::json;
 
 use super::{
@@ -37,13 +37,13 @@ pub(super) const FLOWS: [Flow; 6] = [
 ];
 
 /// A stack whose upstream takes what the endpoint issued and nothing else: 401 for what was revoked, 403 for the rest.
-pub(super) struct Scene {
+pub(super) struct Grants {
     pub(super) stack: Arc<Stack>,
     pub(super) endpoint: Endpoint,
     pub(super) ledger: Arc<Ledger>,
 }
 
-impl Scene {
+impl Grants {
     pub(super) async fn new() -> Self {
         let ledger = Ledger::new();
         let stack = Stack::answering({
@@ -198,7 +198,7 @@ impl Scene {
     }
 }
 
-impl Drop for Scene {
+impl Drop for Grants {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             assert_eq!(self.ledger.take_complaints(), [""; 0]);
@@ -216,10 +216,7 @@ fn request(token: &str) -> Request<Body> {
 
 /// The answer is the one that there is without a key.
 pub(super) fn refused(answer: &Answer) {
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (503, "PROXY_CREDENTIAL_UNAVAILABLE")
-    );
+    assert_refused(answer, 503, "PROXY_CREDENTIAL_UNAVAILABLE");
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(answer.header("x-should-retry"), None);
     assert_eq!(

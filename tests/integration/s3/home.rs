@@ -3,12 +3,11 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::Arc,
-    time::Duration,
 };
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use sallygate::{Credential, Target, service::S3};
-use sallygate_test_support::{Stack, client, within};
+use sallygate_test_support::{PATIENCE, Stack, client, within};
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
@@ -21,14 +20,11 @@ use tokio_rustls::{
 
 use super::{REGION, serve::serve, server::Server, tap::Tap};
 
-/// Some need seconds to start, and the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(180);
-
 pub(super) const OWN: &str = "reports/tenants/acme";
 
 /// A server, the proxy before it, and a home for the client.
-pub(super) struct Stage {
-    pub(super) home: PathBuf,
+pub(super) struct Home {
+    pub(super) folder: PathBuf,
     setup: Value,
     pub(super) bad_token: String,
     ca: Option<PathBuf>,
@@ -38,7 +34,7 @@ pub(super) struct Stage {
     stack: Stack,
 }
 
-impl Stage {
+impl Home {
     pub(super) async fn new(tls: bool) -> Option<Self> {
         let stack = Stack::new().await;
         let server = Server::start(&stack.oracle).await?;
@@ -75,7 +71,7 @@ impl Stage {
         });
         let task = tokio::spawn(serve(listener, acceptor, layer.into_service()));
         Some(Self {
-            home,
+            folder: home,
             setup,
             bad_token: format!("{token}x"),
             ca,
@@ -91,14 +87,14 @@ impl Stage {
         command
             .env_clear()
             .env("PATH", env::var_os("PATH").unwrap_or_default())
-            .env("HOME", &self.home)
+            .env("HOME", &self.folder)
             .env("LC_ALL", "C.UTF-8")
             .env("NO_PROXY", "*")
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_MAX_ATTEMPTS", "1")
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("BAD_TOKEN", &self.bad_token)
-            .current_dir(&self.home);
+            .current_dir(&self.folder);
         for (name, value) in self.setup["env"].as_object().unwrap() {
             command.env(name, value.as_str().unwrap());
         }
@@ -142,7 +138,7 @@ impl Stage {
         let big: Vec<u8> = (0..64_u32 << 18)
             .flat_map(|number| number.wrapping_mul(0x9e37_79b1).to_le_bytes())
             .collect();
-        fs::write(self.home.join("big"), &big).unwrap();
+        fs::write(self.folder.join("big"), &big).unwrap();
         big
     }
 
@@ -189,9 +185,9 @@ fn certified() -> (String, TlsAcceptor) {
     (pem, TlsAcceptor::from(Arc::new(config)))
 }
 
-impl Drop for Stage {
+impl Drop for Home {
     fn drop(&mut self) {
         self.task.abort();
-        let _ = fs::remove_dir_all(&self.home);
+        let _ = fs::remove_dir_all(&self.folder);
     }
 }

@@ -1,4 +1,4 @@
-//! Callers that take nothing of their answers, or next to nothing.
+//! Callers that take nothing of their responses, or next to nothing.
 
 use std::{
     future::{Future, poll_fn},
@@ -11,122 +11,15 @@ use std::{
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::Request;
-use sallygate::{Api, Limits, Policy, ProxyLayer, Revocations, Target};
-use sallygate_test_support::{Front, PATIENCE, Recorded, Stack, Upstream, nowhere, within};
+use sallygate::{Api, Limits, Policy, Target};
+use sallygate_test_support::{Front, PATIENCE, SOON, assert_refused, nowhere, within};
 use tokio::{net::TcpStream, sync::oneshot, time::Instant};
+
+use super::scene::{served, setup};
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
 const SHORT: Duration = Duration::from_millis(300);
-
-/// Long enough for everything that should happen at once.
-const SOON: Duration = Duration::from_secs(4);
-
-const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-
-/// An upstream that answers with one event and no end, without end, with an error, or with an event and an open ear.
-async fn upstream() -> Upstream {
-    Upstream::with(|mut conn| async move {
-        while let Some(request) = conn.read_head().await {
-            let head = conn.head(request);
-            let path = head.split(' ').nth(1).unwrap_or_default();
-            match path.strip_prefix("/v1/").unwrap_or_default() {
-                "event" => {
-                    conn.write(CHUNKED).await;
-                    conn.write(b"5\r\nevent\r\n").await;
-                    while let Some(Some(_)) = conn.read_body().await {}
-                    return conn.closed().await;
-                }
-                "flood" => {
-                    conn.write(b"HTTP/1.1 200 OK\r\ncontent-length: 67108864\r\n\r\n")
-                        .await;
-                    for _ in 0..1024 {
-                        conn.write(&[b'a'; 1 << 16]).await;
-                    }
-                }
-                big if big.starts_with("big-") => {
-                    let length = big[4..].parse::<usize>().unwrap() << 10;
-                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
-                    conn.write(head.as_bytes()).await;
-                    conn.write(&vec![b'a'; length]).await;
-                }
-                "silence" => return conn.closed().await,
-                "error" => {
-                    conn.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\nno")
-                        .await;
-                }
-                "done" => {
-                    conn.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone")
-                        .await;
-                    while let Some(Some(_)) = conn.read_body().await {}
-                }
-                _ => {
-                    while let Some(Some(_)) = conn.read_body().await {}
-                    conn.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
-                        .await;
-                }
-            }
-        }
-    })
-    .await
-}
-
-pub(super) struct Scene {
-    pub(super) front: Front,
-    pub(super) revocations: Revocations,
-    pub(super) handle: sallygate::proxy::Handle,
-    pub(super) stack: Stack,
-}
-
-impl Scene {
-    pub(super) async fn new(policy: Policy) -> Self {
-        Self::with(policy, |_, layer| layer).await
-    }
-
-    pub(super) async fn with(
-        policy: Policy,
-        change: impl FnOnce(&Stack, ProxyLayer) -> ProxyLayer,
-    ) -> Self {
-        let stack = Stack::upon(upstream().await).await;
-        let clock = stack.clock.clone();
-        let revocations = Revocations::new()
-            .max_lifetime(Duration::from_secs(15 * 60))
-            .clock(move || clock.now());
-        let layer = stack
-            .layer_with("svc", stack.svc().replace_policy(policy))
-            .revocations(&revocations);
-        let layer = change(&stack, layer);
-        Self {
-            handle: layer.handle(),
-            front: stack.serve(layer.into_service()).await,
-            revocations,
-            stack,
-        }
-    }
-
-    /// Another proxy of the same revocations.
-    pub(super) fn layer(&self) -> ProxyLayer {
-        self.stack.layer().revocations(&self.revocations)
-    }
-
-    pub(super) fn token(&self, sandbox: &str) -> String {
-        let draft = self.stack.issuer.issue(sandbox);
-        self.stack.watched(draft.sign().unwrap())
-    }
-
-    /// Waits until this is the end of what the upstream was sent last.
-    pub(super) async fn until_sent(&self, end: &[u8]) {
-        let arrived = |last: &Recorded| last.body.ends_with(end);
-        let upstream = &self.stack.upstream;
-        upstream.until(|all| all.last().is_some_and(arrived)).await;
-    }
-
-    pub(super) async fn is_good(&self) {
-        let token = self.token("box-good");
-        let answer = self.front.get("/proxy/svc/a", &token).send().await;
-        assert_eq!((answer.status, answer.text()), (200, "hello"));
-    }
-}
 
 /// A caller over HTTP/2 that decides how much of its answers may come.
 struct Caller {
@@ -191,10 +84,10 @@ async fn a_caller_without_a_window_loses_its_place_too() {
                 .unread_timeout(SHORT)
                 .concurrent(ONE),
         );
-        let scene = Scene::new(policy).await;
+        let scene = served(policy).await;
         scene.is_good().await;
         let mut caller = Caller::connect(&scene.front, 0).await;
-        let token = scene.token("box-1");
+        let token = scene.token_of("box-1");
         let target = format!("/proxy/svc/{path}");
         let (_answer, _body) = caller.ask("GET", &target, &token).await;
         let next = scene.front.get("/proxy/svc/a", &token);
@@ -212,10 +105,10 @@ async fn a_caller_without_a_window_loses_its_place_too() {
 async fn a_caller_that_closes_its_window_loses_its_place_too() {
     for shuts in [false, true] {
         let policy = Policy::new().limits(Limits::new().idle_timeout(SHORT).concurrent(ONE));
-        let scene = Scene::new(policy).await;
+        let scene = served(policy).await;
         let mut caller = Caller::connect(&scene.front, 1 << 16).await;
         let (answer, _body) = caller
-            .ask("GET", "/proxy/svc/event", &scene.token("box-1"))
+            .ask("GET", "/proxy/svc/event", &scene.token_of("box-1"))
             .await;
         let mut answer = answer.into_body();
         let event = within(PATIENCE, answer.data()).await.unwrap().unwrap();
@@ -231,9 +124,11 @@ async fn a_caller_that_closes_its_window_loses_its_place_too() {
 /// It takes 640 KB each second, and never stops.
 #[tokio::test]
 async fn a_caller_that_reads_slowly_but_steadily_is_not_cut_off() {
-    let scene = Scene::new(Policy::new().limits(Limits::new().idle_timeout(2 * SHORT))).await;
+    let scene = served(Policy::new().limits(Limits::new().idle_timeout(2 * SHORT))).await;
     let mut wire = scene.front.connect().await;
-    let request = scene.front.get("/proxy/svc/flood", &scene.token("box-1"));
+    let request = scene
+        .front
+        .get("/proxy/svc/flood", &scene.token_of("box-1"));
     wire.send(request.bytes()).await;
     let mut answer = wire.head().await;
     let start = Instant::now();
@@ -249,14 +144,14 @@ async fn a_caller_that_reads_slowly_but_steadily_is_not_cut_off() {
 #[tokio::test]
 async fn an_upload_beside_an_answer_that_nobody_reads_ends_with_its_token() {
     for window in [1 << 16, 0] {
-        let scene = Scene::new(Policy::new()).await;
+        let scene = served(Policy::new()).await;
         let mut caller = Caller::connect(&scene.front, window).await;
-        let token = scene.token("box-1");
+        let token = scene.token_of("box-1");
         let (answer, mut body) = caller.ask("POST", "/proxy/svc/event", &token).await;
         assert_eq!(answer.status(), 200);
         body.send_data(Bytes::from_static(b"before"), false)
             .unwrap();
-        scene.until_sent(b"before").await;
+        scene.stack.upstream.until_sent(b"before").await;
         scene.revocations.revoke_sandbox("box-1").unwrap();
         within(SOON + SOON, async {
             tokio::select! {
@@ -279,9 +174,9 @@ async fn an_upload_beside_an_answer_that_nobody_reads_ends_with_its_token() {
 #[tokio::test]
 async fn what_is_not_read_ends_with_its_token_and_with_the_proxy() {
     for shutdown in [false, true] {
-        let scene = Scene::new(Policy::new()).await;
+        let scene = served(Policy::new()).await;
         let mut wire = scene.front.connect().await;
-        let token = scene.token("box-1");
+        let token = scene.token_of("box-1");
         let request = scene.front.get("/proxy/svc/flood", &token);
         wire.send(request.bytes()).await;
         let answer = wire.head().await;
@@ -309,22 +204,25 @@ async fn a_request_does_not_fail_with_another_that_was_to_connect() {
         let _waiting: Vec<_> = (0..3)
             .map(|_| tokio::spawn(TcpStream::connect(address)))
             .collect();
-        let scene = Scene::with(Policy::new(), |stack, layer| {
-            let service = |timeout| {
-                let target = Target::dangerous_plaintext(&format!("http://{address}")).unwrap();
-                let policy = Policy::new().limits(Limits::new().connect_timeout(timeout));
-                let target = target.http2_prior_knowledge();
-                Api::bearer(target, stack.key.clone()).replace_policy(policy)
-            };
-            let layer = layer.service("short", service(2 * SHORT)).unwrap();
-            layer.service("long", service(PATIENCE)).unwrap()
-        })
-        .await;
+        let scene = setup()
+            .await
+            .layer(move |stack, layer| {
+                let service = |timeout| {
+                    let target = Target::dangerous_plaintext(&format!("http://{address}")).unwrap();
+                    let policy = Policy::new().limits(Limits::new().connect_timeout(timeout));
+                    let target = target.http2_prior_knowledge();
+                    Api::bearer(target, stack.key.clone()).replace_policy(policy)
+                };
+                let layer = layer.service("short", service(2 * SHORT)).unwrap();
+                layer.service("long", service(PATIENCE)).unwrap()
+            })
+            .start()
+            .await;
         let [mut short, mut long] = [scene.front.connect().await, scene.front.connect().await];
         for (name, wire) in [("short", &mut short), ("long", &mut long)] {
             let request = scene
                 .front
-                .get(&format!("/proxy/{name}/a"), &scene.token(name));
+                .get(&format!("/proxy/{name}/a"), &scene.token_of(name));
             wire.send(request.bytes()).await;
             // The first begins to connect before the second comes.
             tokio::time::sleep(SHORT / 2).await;
@@ -332,7 +230,7 @@ async fn a_request_does_not_fail_with_another_that_was_to_connect() {
         if leaves {
             drop(short);
         } else {
-            assert_eq!(short.answer().await.code(), "PROXY_TARGET_TIMEOUT");
+            assert_refused(&short.answer().await, 504, "PROXY_TARGET_TIMEOUT");
         }
         let waits = tokio::time::timeout(2 * SHORT, long.answer()).await;
         assert!(

@@ -1,31 +1,8 @@
-use std::{
-    borrow::Cow,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+//! Header fields by which a caller would be taken for somebody else.
 
 use http::HeaderValue;
-use sallygate::{
-    Api, Body, Context, Injection, Limits, Outcome, Policy, ServiceConfig, Target, TransformError,
-    async_trait,
-};
+use sallygate::{Body, Limits};
 use sallygate_test_support::Stack;
-
-#[tokio::test]
-async fn the_body_of_a_get_without_a_length_is_not_lost() {
-    let stack = Stack::new().await;
-    let front = stack.front().await;
-    let request = front
-        .get("/proxy/svc/_search", &stack.token())
-        .header("transfer-encoding", "chunked");
-    let mut wire = front.connect().await;
-    wire.send([request.bytes(), b"3\r\nabc\r\n0\r\n\r\n".to_vec()].concat())
-        .await;
-    assert_eq!(wire.answer().await.status, 200);
-    assert_eq!(stack.upstream.last().body, b"abc");
-}
 
 #[tokio::test]
 async fn other_spellings_of_a_header_are_no_way_round_cgi() {
@@ -84,7 +61,7 @@ async fn more_headers_than_a_map_can_hold_cost_one_request() {
         .header_bytes(usize::MAX);
     let service = stack.layer().limits(limits).into_service();
     let token = stack.token();
-    for (values, statuses) in [(20_000, &[200][..]), (30_000, &[431, 500][..])] {
+    for (values, status) in [(20_000, 200), (30_000, 431)] {
         let mut request = http::Request::builder()
             .uri("/proxy/svc/a")
             .header("authorization", format!("Bearer {token}"))
@@ -95,66 +72,8 @@ async fn more_headers_than_a_map_can_hold_cost_one_request() {
             request.headers_mut().append("x-many", value);
         }
         let answer = stack.call(service.clone(), request).await;
-        assert!(statuses.contains(&answer.status), "{values}");
+        assert_eq!(answer.status, status, "{values}");
     }
     let front = stack.front().await;
     assert_eq!(front.get("/proxy/svc/a", &token).send().await.status, 200);
-}
-
-/// A service whose policy cannot be had once it is broken.
-struct Breakable {
-    service: Api,
-    broken: Arc<AtomicUsize>,
-}
-
-#[async_trait]
-impl ServiceConfig for Breakable {
-    fn target(&self) -> &Target {
-        self.service.target()
-    }
-
-    fn validate<'r>(&self, request: &'r http::request::Parts) -> Option<Cow<'r, str>> {
-        self.service.validate(request)
-    }
-
-    async fn transform(
-        &self,
-        request: http::Request<Body>,
-        ctx: &Context,
-    ) -> Result<Outcome, TransformError> {
-        self.service.transform(request, ctx).await
-    }
-
-    fn injections(&self) -> &[Injection] {
-        self.service.injections()
-    }
-
-    fn policy(&self) -> &Policy {
-        assert_eq!(self.broken.load(Ordering::SeqCst), 0, "broken");
-        ServiceConfig::policy(&self.service)
-    }
-}
-
-#[tokio::test]
-async fn a_policy_that_panics_costs_one_request_and_not_the_connection() {
-    let stack = Stack::new().await;
-    let broken = Arc::<AtomicUsize>::default();
-    let config = Breakable {
-        service: stack.svc(),
-        broken: broken.clone(),
-    };
-    let front = stack
-        .serve(stack.layer_with("svc", config).into_service())
-        .await;
-    let bytes = front.get("/proxy/svc/a", &stack.token()).bytes();
-    let mut wire = front.connect().await;
-    wire.send(&bytes).await;
-    assert_eq!(wire.answer().await.status, 200);
-    broken.store(1, Ordering::SeqCst);
-    wire.send(&bytes).await;
-    let answer = wire.answer().await;
-    assert!(matches!(answer.status, 200 | 500), "{}", answer.status);
-    broken.store(0, Ordering::SeqCst);
-    wire.send(&bytes).await;
-    assert_eq!(wire.answer().await.status, 200);
 }

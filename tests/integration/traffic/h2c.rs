@@ -15,22 +15,18 @@ use bytes::Bytes;
 use h2::{RecvStream, client::SendRequest, server::SendResponse};
 use http::{HeaderMap, Request, Response};
 use sallygate::{Api, Client, Limits, Policy, ProxyLayer, Target};
-use sallygate_test_support::{PATIENCE, Stack, within};
+use sallygate_test_support::{PATIENCE, SOON, Scene, Stack, assert_refused, within};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinHandle,
-    time::Instant,
 };
 
-use super::leases::Scene;
+use crate::streaming::scene::setup;
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
 const SHORT: Duration = Duration::from_millis(300);
-
-/// Long enough for everything that should happen at once.
-const SOON: Duration = Duration::from_secs(4);
 
 /// A server of HTTP/2 and nothing else, stream by stream.
 struct Upstream {
@@ -79,18 +75,23 @@ impl Upstream {
         }
     }
 
-    fn service(&self, stack: &Stack) -> Api {
+    fn target(&self) -> Target {
         let target = Target::dangerous_plaintext(&format!("http://{}", self.addr)).unwrap();
-        Api::bearer(target.http2_prior_knowledge(), stack.key.clone())
+        target.http2_prior_knowledge()
     }
 
     /// A proxy with this as its service `h2`.
-    async fn scene(&self, policy: Policy, change: impl FnOnce(ProxyLayer) -> ProxyLayer) -> Scene {
-        Scene::with(Policy::new(), |stack, layer| {
-            let service = self.service(stack).replace_policy(policy);
-            change(layer.service("h2", service).unwrap())
-        })
-        .await
+    async fn scene(
+        &self,
+        policy: Policy,
+        change: impl FnOnce(&Stack, ProxyLayer) -> ProxyLayer + 'static,
+    ) -> Scene {
+        let target = self.target();
+        let add = move |stack: &Stack, layer: ProxyLayer| {
+            let service = Api::bearer(target, stack.key.clone()).replace_policy(policy);
+            change(stack, layer.service("h2", service).unwrap())
+        };
+        setup().await.layer(add).start().await
     }
 
     async fn until_open(&self, connections: usize) {
@@ -119,8 +120,8 @@ async fn many_requests_at_once_to_a_fresh_upstream_are_all_answered() {
         hello(taken).await;
     });
     let upstream = upstream.await;
-    let scene = Arc::new(upstream.scene(Policy::new(), |layer| layer).await);
-    let token = scene.token("box-1");
+    let scene = Arc::new(upstream.scene(Policy::new(), |_, layer| layer).await);
+    let token = scene.token_of("box-1");
     let get = move || {
         let (scene, token) = (scene.clone(), token.clone());
         async move {
@@ -144,9 +145,9 @@ async fn many_requests_at_once_to_a_fresh_upstream_are_all_answered() {
 async fn a_connection_is_used_again_and_closed_when_it_is_idle() {
     let upstream = Upstream::new(100, hello).await;
     let client = Client::new().idle_timeout(SHORT);
-    let scene = upstream.scene(Policy::new(), |layer| layer.client(client));
+    let scene = upstream.scene(Policy::new(), move |_, layer| layer.client(client));
     let scene = scene.await;
-    let token = scene.token("box-1");
+    let token = scene.token_of("box-1");
     for _ in 0..2 {
         for _ in 0..5 {
             let answer = scene.front.get("/proxy/h2/a", &token).send().await;
@@ -159,12 +160,12 @@ async fn a_connection_is_used_again_and_closed_when_it_is_idle() {
 
 #[tokio::test]
 async fn many_requests_to_a_server_of_http1_are_all_refused() {
-    let scene = Scene::with(Policy::new(), |stack, layer| {
+    let scene = setup().await.layer(move |stack, layer| {
         let service = Api::bearer(stack.target().http2_prior_knowledge(), stack.key.clone());
         layer.service("h2", service).unwrap()
     });
-    let scene = Arc::new(scene.await);
-    let token = scene.token("box-1");
+    let scene = Arc::new(scene.start().await);
+    let token = scene.token_of("box-1");
     let all: Vec<_> = (0..50)
         .map(|_| {
             let (scene, token) = (scene.clone(), token.clone());
@@ -173,10 +174,7 @@ async fn many_requests_to_a_server_of_http1_are_all_refused() {
         .collect();
     for one in all {
         let answer = within(PATIENCE, one).await.unwrap();
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (502, "PROXY_TARGET_ERROR")
-        );
+        assert_refused(&answer, 502, "PROXY_TARGET_ERROR");
     }
     scene.is_good().await;
 }
@@ -185,8 +183,8 @@ async fn many_requests_to_a_server_of_http1_are_all_refused() {
 #[tokio::test]
 async fn a_websocket_to_an_upstream_of_http2_alone_is_refused_at_once() {
     let upstream = Upstream::new(100, hello).await;
-    let scene = upstream.scene(Policy::new(), |layer| layer).await;
-    let token = scene.token("box-1");
+    let scene = upstream.scene(Policy::new(), |_, layer| layer).await;
+    let token = scene.token_of("box-1");
     let request = scene.front.get("/proxy/h2/a", &token);
     let request = request
         .header("connection", "upgrade")
@@ -194,10 +192,7 @@ async fn a_websocket_to_an_upstream_of_http2_alone_is_refused_at_once() {
         .header("sec-websocket-version", "13")
         .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
     let answer = within(SOON, request.send()).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (502, "PROXY_TARGET_ERROR")
-    );
+    assert_refused(&answer, 502, "PROXY_TARGET_ERROR");
     let answer = scene.front.get("/proxy/h2/a", &token).send().await;
     assert_eq!((answer.status, answer.text()), (200, "hello"));
 }
@@ -214,37 +209,45 @@ async fn an_upload_that_was_given_up_before_it_began_has_no_place() {
             let _ = poll_fn(|cx| body.poll_reset(cx)).await;
         });
         let upstream = upstream.await;
-        let policy = Policy::new().limits(Limits::new().response_timeout(SHORT));
-        let limits = Limits::new().concurrent_per_sandbox(ONE);
-        let scene = upstream.scene(policy, |layer| layer.limits(limits));
+        let target = upstream.target();
+        let scene = upstream.scene(Policy::new(), |stack, layer| {
+            let policy = Policy::new().limits(Limits::new().response_timeout(SHORT));
+            let hasty = Api::bearer(target, stack.key.clone()).replace_policy(policy);
+            let limits = Limits::new().concurrent_per_sandbox(ONE);
+            layer.service("hasty", hasty).unwrap().limits(limits)
+        });
         let scene = scene.await;
         let mut other = scene.front.connect().await;
-        let endless = scene.front.get("/proxy/h2/endless", &scene.token("other"));
+        let endless = scene
+            .front
+            .get("/proxy/h2/endless", &scene.token_of("other"));
         other.send(endless.bytes()).await;
         assert_eq!(other.head().await.status, 200);
 
-        let token = scene.token("box-1");
-        let mut wire = scene.front.connect().await;
-        let request = scene.front.request("POST", "/proxy/h2/a").token(&token);
-        let request = request.header("transfer-encoding", "chunked");
-        wire.send(request.bytes()).await;
-        wire.send("4\r\nsome\r\n").await;
+        let token = scene.token_of("box-1");
+        let begin = async || {
+            let mut wire = scene.front.connect().await;
+            let request = scene.front.request("POST", "/proxy/hasty/a").token(&token);
+            let request = request.header("transfer-encoding", "chunked");
+            wire.send(request.bytes()).await;
+            wire.send("4\r\nsome\r\n").await;
+            wire
+        };
         let status = async || scene.front.get("/proxy/svc/a", &token).send().await.status;
-        let limit = Instant::now() + SOON;
-        while leaves && status().await != 429 {
-            assert!(Instant::now() < limit);
-        }
-        if !leaves {
+        let mut wire = begin().await;
+        if leaves {
+            // Whichever comes first has the place: the upload, or the request that looks for it.
+            within(PATIENCE, async {
+                while status().await != 429 {
+                    wire = begin().await;
+                }
+            })
+            .await;
+        } else {
             assert_eq!(wire.answer().await.status, 504);
         }
         drop(wire);
-        let limit = Instant::now() + SOON;
-        let mut last = status().await;
-        while last != 200 && Instant::now() < limit {
-            tokio::time::sleep(SHORT / 10).await;
-            last = status().await;
-        }
-        assert_eq!(last, 200, "leaves: {leaves}");
+        within(PATIENCE, async { while status().await != 200 {} }).await;
     }
 }
 
@@ -298,10 +301,10 @@ async fn a_status_that_comes_early_reaches_a_caller_that_is_still_sending() {
             }
         });
         let upstream = upstream.await;
-        let scene = upstream.scene(Policy::new(), |layer| layer).await;
+        let scene = upstream.scene(Policy::new(), |_, layer| layer).await;
         let mut sender = caller(&scene).await;
         for _ in 0..10 {
-            let request = grpc(&scene.token("box-1"));
+            let request = grpc(&scene.token_of("box-1"));
             let (answer, mut upload) = sender.send_request(request, false).unwrap();
             let sending = tokio::spawn(async move {
                 loop {
@@ -342,9 +345,9 @@ async fn a_status_that_comes_after_its_token_has_expired_comes_within_the_grace(
             }
         });
         let upstream = upstream.await;
-        let scene = upstream.scene(Policy::new(), |layer| layer).await;
+        let scene = upstream.scene(Policy::new(), |_, layer| layer).await;
         let mut sender = caller(&scene).await;
-        let request = grpc(&scene.token("box-1"));
+        let request = grpc(&scene.token_of("box-1"));
         let (answer, mut upload) = sender.send_request(request, false).unwrap();
         let answer = within(PATIENCE, answer).await.unwrap();
         upload.send_data(Bytes::from_static(b"all"), true).unwrap();

@@ -15,11 +15,9 @@ use sallygate::{
     Api, Body, Credential, ProxyLayer, Target, async_trait,
     credential::{Secret, Source, SourceError},
 };
-use sallygate_test_support::{Reply, Slot, Stack, within};
+use sallygate_test_support::{PATIENCE, Reply, Slot, Stack, within};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Gives these keys, one after the other, each once it is let.
 struct Keys {
