@@ -8,23 +8,22 @@
 //!
 //! 1. **Route**: the raw path is divided into mount, service name and rest; or the [host name](ProxyLayer::host) leads to
 //!    the service.
-//! 2. **Path and header check**: what two parsers could read differently is refused.
-//! 3. **Extract**: the service finds the token.
-//! 4. **Verify**: the verifier accepts the token, and it is not [revoked](crate::Revocations), or the response is 401.
-//! 5. **Authorize**: the service must exist, have room for one more request, and take this method, path and length of
-//!    body.
-//! 6. **Sanitize**: the token, other credentials and everything that says who calls are taken out.
-//! 7. **Join**: target, base path, rest and query are put together byte for byte.
-//! 8. **Transform**: the service's credentials are made ready; it puts them in, or responds.
-//! 9. **Origin check**: the request still goes to one of the service's own targets.
-//! 10. **Upstream**: the outbound service sends it; bodies stream both ways. After a 401, once more from 8 on, if there is
-//!     another key by then and the body was short enough to be kept.
-//! 11. **Sanitize the response**.
+//! 2. **Check**: framing, headers and path that two parsers could read differently are refused.
+//! 3. **Verify**: the service finds the token; the verifier accepts it, and it is not [revoked](crate::Revocations), or the
+//!    response is 401.
+//! 4. **Admit**: the service must exist, have room for one more request, and take this method, path and length of body.
+//! 5. **Prepare**: target, base path, rest and query are put together byte for byte. The token, other credentials and
+//!    everything that says who calls are taken out.
+//! 6. **Inject**: the service's credentials are made ready; it puts them in, or responds.
+//! 7. **Check the origin**: the request still goes to one of the service's own targets.
+//! 8. **Send**: the outbound service sends it; bodies stream both ways. After a 401, once more from 6 on, if there is
+//!    another key by then and the body was short enough to be kept.
+//! 9. **Clean** the response.
 //!
 //! A request that stops on the way is answered with a JSON body `{"error", "code", "requestId"}`, which holds what the
 //! caller may know, or with the same in the words of the API. Why it stopped is in the response's extensions, as a
-//! [`Rejection`], and in a `tracing` event. [Life of a request](crate::_documentation::life_of_a_request) has every stage,
-//! and every response.
+//! [`Rejection`](crate::door::Rejection), and in a `tracing` event. [Life of a request](crate::_documentation::life_of_a_request)
+//! has every stage and the reason for its place, [refusals](crate::_documentation::refusals) has every response.
 //!
 //! # WebSockets
 //!

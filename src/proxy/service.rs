@@ -20,7 +20,7 @@ use crate::{
     proxy::{config::Config, serve::serve},
 };
 
-/// An application with the proxy around it. Made by [`ProxyLayer`].
+/// An application with the proxy around it. Made by [`ProxyLayer`](crate::ProxyLayer).
 #[derive(Clone)]
 pub struct Proxy<S, C = Client> {
     inner: S,
@@ -67,7 +67,7 @@ where
     }
 }
 
-/// The proxy without an application. Made by [`ProxyLayer::into_service`].
+/// The proxy without an application. Made by [`ProxyLayer::into_service`](crate::ProxyLayer::into_service).
 #[derive(Clone)]
 pub struct ProxyService<C = Client> {
     config: Arc<Config>,

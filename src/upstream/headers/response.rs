@@ -42,7 +42,7 @@ fn is_for_the_host(name: &str) -> bool {
         || name.ends_with("cdn-cache-control")
 }
 
-/// The framing of an response that could be read in two ways (RFC 9112 §6.3), or that was not asked for.
+/// The framing of a response that could be read in two ways (RFC 9112 §6.3), or that was not asked for.
 pub(crate) fn is_broken_response(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {

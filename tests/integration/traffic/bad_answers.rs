@@ -1,12 +1,12 @@
 //! Answers of a broken or hostile upstream.
 
-use sallygate::{Body, Client};
-use sallygate_test_support::{Scene, assert_case_refused};
+use sallygate::{Body, Client, Limits, Policy};
+use sallygate_test_support::{Scene, assert_case_refused, assert_refused};
 use serde::Deserialize;
 
 use super::{
     caller::{Caller, request},
-    faulty::{Faulty, fault, settle},
+    faulty::{Faulty, Peer, fault, settle},
     scene::{Play, SHORT, before, failing, is_served, responding},
 };
 
@@ -173,6 +173,55 @@ async fn answers_that_could_be_read_in_two_ways_or_not_at_all() {
         let scene = responding(answer, false).await;
         let answer = scene.play(name).await;
         assert_case_refused(&answer, 502, "PROXY_TARGET_ERROR", name);
+    }
+}
+
+/// A caller, and every layer before it, has to hold all of a head.
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused_and_one_at_the_limit_passes() {
+    // A field counts as its name, its value and 32 more; `content-length: 2` as 47.
+    let padded = |size: usize| format!("x: {}\r\n", "a".repeat(size - 47 - 33));
+    let fields = |count: usize| "x: 1\r\n".repeat(count - 1);
+    let few = Limits::new().response_header_fields(10);
+    let small = Limits::new().response_header_bytes(1000);
+    let none = Limits::new();
+    for (proxy, own, head, passes) in [
+        (none, none, padded(64 << 10), true),
+        (none, none, padded((64 << 10) + 1), false),
+        (small, none, padded(1000), true),
+        (small, none, padded(1001), false),
+        (none, small, padded(1001), false),
+        // The smaller of the two holds.
+        (small, few.response_header_bytes(2000), padded(1001), false),
+        (few, none, fields(10), true),
+        (few, none, fields(11), false),
+        (none, few, fields(11), false),
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{head}content-length: 2\r\n\r\nok");
+        let act = move |mut peer: Peer| {
+            let answer = answer.clone();
+            async move {
+                peer.write(answer).await;
+                Some(peer)
+            }
+        };
+        let scene = before(fault(act))
+            .await
+            .policy(Policy::new().limits(own))
+            .limits(proxy)
+            .start()
+            .await;
+        let request = scene.front.get("/proxy/svc/fault", &scene.token);
+        let response = request.send().await;
+        if passes {
+            assert_eq!((response.status, response.text()), (200, "ok"));
+            assert!(!response.values("x").is_empty());
+        } else {
+            assert_refused(&response, 502, "PROXY_TARGET_ERROR");
+            assert!(response.values("x").is_empty());
+            assert_eq!(scene.reasons(), "upstream: too large");
+        }
+        scene.stays_good("the next response").await;
     }
 }
 

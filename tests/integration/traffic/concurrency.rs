@@ -147,6 +147,23 @@ async fn a_service_has_so_many_places() {
     Box::pin(places_are_taken_and_given_back(terms, name, refused)).await;
 }
 
+#[tokio::test]
+async fn a_sandbox_has_so_many_places_at_a_service() {
+    let limits = Limits::new().concurrent_per_sandbox(TWO);
+    let terms = |setup: Setup<Faulty>| setup.policy(Policy::new().limits(limits));
+    let name = "the sandbox has too many requests under way at a service";
+    let refused = (429, "PROXY_RATE_LIMITED");
+    Box::pin(places_are_taken_and_given_back(terms, name, refused)).await;
+}
+
+#[tokio::test]
+async fn a_proxy_has_so_many_places() {
+    let terms = |setup: Setup<Faulty>| setup.limits(Limits::new().concurrent(TWO));
+    let name = "the proxy has too many requests under way";
+    let refused = (503, "PROXY_STATE_UNAVAILABLE");
+    Box::pin(places_are_taken_and_given_back(terms, name, refused)).await;
+}
+
 /// A place that faults took away for good would be missed by the thirtieth.
 #[tokio::test]
 async fn no_fault_keeps_a_place() {
