@@ -29,6 +29,7 @@ const WHOLE: Duration = Duration::from_secs(30);
 const BYTES: usize = 64 << 20;
 
 impl DrainOnDrop {
+    /// What a request with this head needs when it is refused.
     pub(crate) fn of(version: Version, headers: &HeaderMap) -> Self {
         if version >= Version::HTTP_2 {
             // A stream can end by itself.
@@ -41,6 +42,7 @@ impl DrainOnDrop {
     }
 }
 
+/// Reads a body to its end, or until there is no use in it: in a task of its own, bounded in time and bytes.
 pub(super) fn drain(mut body: Body) {
     if let Ok(runtime) = Handle::try_current() {
         runtime.spawn(timeout(WHOLE, async move {

@@ -58,7 +58,8 @@ pub(crate) trait Interrupt: Send + Sync {
     fn left_unread(&mut self);
 }
 
-/// What is held for as long as a body passes: a place in a pool, for example.
+/// What is held for as long as a body passes: a place in a pool, for example. It knows nothing of the body, and the body
+/// nothing of it.
 pub(crate) type Held = Box<dyn Any + Send + Sync>;
 
 /// The body was broken off by what may end it early.
@@ -66,7 +67,7 @@ pub(crate) type Held = Box<dyn Any + Send + Sync>;
 #[error("broken off")]
 pub(super) struct Interrupted;
 
-/// The body did not move for too long.
+/// Nothing of the body came for too long.
 #[derive(Debug, thiserror::Error)]
 #[error("body did not move")]
 pub(super) struct Stalled;
@@ -103,7 +104,7 @@ impl Guard {
         }
     }
 
-    /// While nothing comes.
+    /// While nothing comes: whether it has been too long, or long enough for the body to be made revocable.
     pub(super) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Idle> {
         let Some(timer) = &mut self.idle else {
             return Poll::Pending;
@@ -116,6 +117,9 @@ impl Guard {
     }
 
     /// What becomes of a frame, or of the end.
+    ///
+    /// The interrupt is asked before the length is counted: what was revoked passes no further byte, whatever its size. A
+    /// copy for a replay is taken before the trailers are filtered, and gives up on any that come.
     pub(super) fn pass(
         &mut self,
         frame: Option<Result<Frame<Bytes>, BoxError>>,

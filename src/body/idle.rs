@@ -46,7 +46,9 @@ impl IdleTimer {
         self.waiting_since = None;
     }
 
-    /// Says so when it is no short wait any more, if it is to `tell_long`.
+    /// Polled while nothing comes. Says so when it is no short wait any more, if it is to `tell_long`.
+    ///
+    /// The timer is made by the first wait, and kept: to reset one is cheap, to make one is not.
     pub(super) fn poll(&mut self, tell_long: bool, cx: &mut Context<'_>) -> Poll<Idle> {
         if Handle::try_current().is_err() {
             // Nothing keeps the time here.

@@ -75,8 +75,10 @@ pub struct Body {
 enum Kind {
     Empty,
     Full(Bytes),
+    /// hyper's own, without a box: most bodies are these.
     Incoming(Incoming),
     Stream(Box<Streamed>),
+    /// Any of the others, and its guard, behind a lock that its reader shares with a task.
     Revocable(RevocableBody),
 }
 
@@ -187,7 +189,7 @@ impl Body {
         (self, Some(progress))
     }
 
-    /// Breaks the body off once more than `limit` bytes have passed.
+    /// Breaks the body off once more than `limit` bytes have passed, so that its reader sees that it is not complete.
     pub(crate) fn bounded(mut self, limit: u64) -> Self {
         if limit < u64::MAX && !self.is_end_stream() {
             self.guard.get_or_insert_with(Guard::unbounded).left = limit;
@@ -195,7 +197,7 @@ impl Body {
         self
     }
 
-    /// Gives the body up once nothing has come for this long.
+    /// Gives the body up once nothing has come for this long. One that is in memory is never waited for.
     pub(crate) fn idle_timeout(mut self, timeout: Duration) -> Self {
         if !self.is_buffered() {
             let guard = self.guard.get_or_insert_with(Guard::unbounded);
@@ -219,7 +221,7 @@ impl Body {
         self
     }
 
-    /// Reads on for a while when it is dropped before its end.
+    /// Reads on for a while when it is dropped before its end, so that a caller that is still sending sees the response.
     pub(crate) fn drain_on_drop(mut self, drain: DrainOnDrop) -> Self {
         if drain != DrainOnDrop::Never && !self.is_buffered() {
             self.guard.get_or_insert_with(Guard::unbounded).drain = drain;
@@ -227,7 +229,7 @@ impl Body {
         self
     }
 
-    /// Keeps `held` until the body ends; a body that takes no time frees it now.
+    /// Keeps `held` until the body ends, however it does; a body that has ended frees it now. Several may be held.
     pub(crate) fn hold(mut self, held: Held) -> Self {
         if !self.is_end_stream() {
             let guard = self.guard.get_or_insert_with(Guard::unbounded);
@@ -244,7 +246,7 @@ impl Body {
         matches!(self.kind, Kind::Empty | Kind::Full(_)) || self.is_end_stream()
     }
 
-    /// Keeps a copy of what passes, `limit` bytes at most.
+    /// Keeps a copy of what passes, `limit` bytes at most. A longer body passes all the same, and cannot be repeated.
     pub(crate) fn replayable(mut self, limit: usize) -> (Self, ReplayBuffer) {
         let replay = ReplayBuffer::new(limit, self.is_end_stream());
         if !self.is_end_stream() {
@@ -263,6 +265,9 @@ impl Body {
     }
 
     /// From its second frame on, or its first long wait, a body that may be interrupted is only lent to its reader.
+    ///
+    /// Most bodies are one frame, and need no task beside them. Outside a runtime there can be none, and the body stays its
+    /// reader's.
     fn make_revocable(&mut self) {
         if let Some(guard) = &mut self.guard
             && let Some(unread) = guard.unread
@@ -274,7 +279,7 @@ impl Body {
         }
     }
 
-    /// Nothing comes of it any more.
+    /// Nothing comes of it any more: the error was the last that its reader gets, and whatever is behind it is let go.
     fn fail(&mut self) {
         if let Some(guard) = &mut self.guard {
             guard.failed = true;
@@ -374,6 +379,7 @@ impl HttpBody for Body {
     }
 }
 
+/// What is drained on drop goes on in a task; everything else is simply let go, and the connection behind it with it.
 impl Drop for Body {
     fn drop(&mut self) {
         let drains = |guard: &Guard| guard.drain == DrainOnDrop::Always;

@@ -32,6 +32,7 @@ impl UploadProgress {
         self.0.fetch_and(!moved, Ordering::Relaxed) & moved != 0
     }
 
+    /// Whether this has happened at all.
     pub(crate) fn had(&self, event: Event) -> bool {
         self.0.load(Ordering::Relaxed) & event as u8 != 0
     }

@@ -44,6 +44,7 @@ struct Shared {
 }
 
 impl RevocableBody {
+    /// Lends a body, and starts the task that may take it back.
     pub(super) fn new(body: Body, unread: Duration, runtime: &Handle) -> Self {
         let shared = Arc::new(Mutex::new(Shared {
             body: Some(body),
@@ -57,6 +58,7 @@ impl RevocableBody {
         }
     }
 
+    /// The next frame, or the error of a body that was taken back. Remembers who waits, so that to take it back wakes them.
     pub(super) fn poll_frame(
         &self,
         cx: &mut Context<'_>,
@@ -91,6 +93,7 @@ impl RevocableBody {
     }
 }
 
+/// A reader that is done needs nobody to take its body back.
 impl Drop for RevocableBody {
     fn drop(&mut self) {
         self.revoker.abort();
@@ -103,6 +106,7 @@ impl Shared {
         self.body.as_mut()?.guard.as_deref_mut()
     }
 
+    /// What may end it; `None` once it has ended.
     fn interrupt(&mut self) -> Option<&mut (dyn Interrupt + 'static)> {
         self.guard()?.interrupt.as_deref_mut()
     }
@@ -155,6 +159,7 @@ fn with<T>(shared: &Weak<Mutex<Shared>>, look: impl FnOnce(&mut Shared) -> Optio
     look(&mut lock(&shared))
 }
 
+/// A panic while it was held can only have been the body's own, which is then not read again.
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,7 +11,9 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use sync_wrapper::SyncWrapper;
 use tower::BoxError;
 
-/// A body of any type. A `SyncWrapper` gives no shared access, so what `&self` is asked for is kept beside it.
+/// A body of any type: the application's own, a decoder's, a test's.
+///
+/// It need not be `Sync`, and [`Body`](super::Body) is. A `SyncWrapper` gives no shared access, so what `&self` is asked for is kept beside it.
 pub(super) struct Streamed {
     body: SyncWrapper<Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>>,
     pub(super) ended: bool,
@@ -19,6 +21,7 @@ pub(super) struct Streamed {
 }
 
 impl Streamed {
+    /// Boxes it, with what it says of itself before the first frame.
     pub(super) fn new(
         body: impl HttpBody<Data = Bytes, Error = BoxError> + Send + 'static,
     ) -> Self {

@@ -36,6 +36,7 @@ pub struct Cors {
     max_age: Duration,
 }
 
+/// What a page may ask with. Which of them a service takes is not said here: that would tell which services there are.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
 
 impl Cors {
@@ -90,7 +91,8 @@ impl Cors {
         self
     }
 
-    /// What responses to this request say to the browser; `None` if its origin is not allowed, or it has none.
+    /// What responses to this request say to the browser; `None` if its origin is not allowed, or it has none. An origin that
+    /// is there twice is none.
     pub(crate) fn allowed(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let mut origins = headers.get_all(ORIGIN).iter();
         let origin = origins.next().filter(|_| origins.next().is_none())?;
@@ -101,7 +103,8 @@ impl Cors {
         }
     }
 
-    /// The response to a preflight: an `OPTIONS` by which a browser asks, as no API's client does.
+    /// The response to a preflight, if this is one from an allowed origin: it depends on nothing but the request, so that it
+    /// tells nobody which services there are. A preflight is an `OPTIONS` by which a browser asks, as no API's client does.
     pub(crate) fn preflight<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
         let headers = request.headers();
         if *request.method() != Method::OPTIONS

@@ -23,6 +23,7 @@ use crate::Body;
 pub struct InfallibleFuture(Pin<Box<dyn Future<Output = Response<Body>> + Send>>);
 
 impl InfallibleFuture {
+    /// Allocates the future: a door's is many times as large as the application's, which would carry it along.
     pub(crate) fn new(future: impl Future<Output = Response<Body>> + Send + 'static) -> Self {
         Self(Box::pin(future))
     }
@@ -52,6 +53,7 @@ pin_project! {
 
 pin_project! {
     #[project = StateProjection]
+    // Whose request it is. The application's future stays where it is; ours is behind a pointer.
     enum State<F> {
         Inner { #[pin] future: F },
         Ours { future: InfallibleFuture },
@@ -59,12 +61,14 @@ pin_project! {
 }
 
 impl<F> ResponseFuture<F> {
+    /// Falls through to the application.
     pub(crate) fn inner(future: F) -> Self {
         Self {
             state: State::Inner { future },
         }
     }
 
+    /// The door handles it.
     pub(crate) const fn ours(future: InfallibleFuture) -> Self {
         Self {
             state: State::Ours { future },
@@ -72,6 +76,7 @@ impl<F> ResponseFuture<F> {
     }
 }
 
+/// The application's error is the only one: a door has a response to whatever goes wrong with it.
 impl<F, B, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
@@ -112,12 +117,14 @@ pin_project! {
 }
 
 impl<B> ResponseBody<B> {
+    /// The application's.
     fn inner(body: B) -> Self {
         Self {
             body: Either::Inner { body },
         }
     }
 
+    /// The door's.
     fn ours(body: Body) -> Self {
         Self {
             body: Either::Ours { body },
@@ -125,6 +132,7 @@ impl<B> ResponseBody<B> {
     }
 }
 
+/// Passes every frame on as it is. The two bodies have one error type, the boxed one, since the application's is not known.
 impl<B> HttpBody for ResponseBody<B>
 where
     B: HttpBody<Data = Bytes>,

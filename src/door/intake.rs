@@ -3,6 +3,11 @@
 //! Two parsers that read a request differently are how requests are smuggled past rules. So nothing here is repaired:
 //! whatever could be read in two ways is refused, each check with the RFC that it keeps. The checks ask nothing of a door,
 //! and none of them knows who calls.
+//!
+//! The HTTP server in front has parsed the request already, and most servers are strict. But this is a library: it does not
+//! know which server that is, requests also come in process, and what one server accepts another one behind us may read in
+//! another way. So each door makes these checks, in this order: [`check_method`], [`check_headers`], its own routing, then
+//! [`check_path`] on what is left, and [`keep_authority`] and [`join_cookies`] before headers are looked at.
 
 use http::{
     HeaderMap, HeaderValue, Method, Uri, Version,
@@ -19,7 +24,12 @@ use crate::{
 
 /// Refuses methods that no intermediary of this kind forwards, and other spellings of those that it does: methods are
 /// case-sensitive (RFC 9110 §9.1), but not every server thinks so.
+///
+/// `TRACE` makes an upstream repeat the request to the caller, key and all. `CONNECT` makes a tunnel of the connection, and
+/// no rule would see what goes through it; the one exception is the `CONNECT` by which HTTP/2 asks for a WebSocket
+/// (RFC 8441).
 pub(crate) fn check_method(parts: &Parts) -> Result<(), Reason> {
+    /// Whoever spells one of these in another way means to get past a rule that names it.
     const STANDARD: [Method; 8] = [
         Method::GET,
         Method::HEAD,
@@ -98,7 +108,8 @@ pub(crate) fn check_length(headers: &HeaderMap, limit: u64) -> Result<(), Reason
     }
 }
 
-/// At most one `Host`, well-formed (RFC 9112 §3.2); over HTTP/2 it must equal `:authority`.
+/// Refuses what could lead to another host: another scheme, user information, more than one `Host` or a malformed one
+/// (RFC 9112 §3.2). Over HTTP/2 it must equal `:authority`.
 fn check_host(parts: &Parts) -> Result<(), Reason> {
     if parts
         .uri
@@ -134,8 +145,8 @@ fn check_host(parts: &Parts) -> Result<(), Reason> {
     }
 }
 
-/// Keeps what HTTP/2 has in `:authority` as `Host`. Where there are both, they are equal, or `Host` is to be ignored
-/// (RFC 9112 §3.2.2).
+/// Keeps what HTTP/2 has in `:authority` as `Host`, where rules and services look for it. Where there are both, they are
+/// equal, or `Host` is to be ignored (RFC 9112 §3.2.2).
 pub(crate) fn keep_authority(headers: &mut HeaderMap, asked: &Uri) {
     if let Some(authority) = asked.authority()
         && let Ok(host) = HeaderValue::try_from(authority.as_str())
@@ -144,7 +155,8 @@ pub(crate) fn keep_authority(headers: &mut HeaderMap, asked: &Uri) {
     }
 }
 
-/// Joins what HTTP/2 may have in pieces (RFC 9113 §8.2.3): HTTP/1 has one `Cookie`.
+/// Joins what HTTP/2 may have in pieces (RFC 9113 §8.2.3): HTTP/1 has one `Cookie`, and a server behind us might read only
+/// the first of several.
 pub(crate) fn join_cookies(headers: &mut HeaderMap) {
     let pieces: Vec<_> = headers.get_all(COOKIE).iter().collect();
     if pieces.len() < 2 {

@@ -10,7 +10,7 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-/// The embedder's code panicked.
+/// The embedder's code panicked. What it said is not looked at: it may hold anything.
 pub(crate) struct Panicked;
 
 pin_project! {

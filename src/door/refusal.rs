@@ -15,6 +15,9 @@ use crate::{
 };
 
 /// How a door words a refusal: the one thing in which the responses of doors to the same rejection differ.
+///
+/// Status, `Cache-Control`, `Retry-After` and the extensions are the same for all. A format gets the rejection alone, without
+/// the request: it cannot repeat what the caller sent, or what was injected since.
 pub(crate) trait RefusalFormat {
     /// The body. It tells no more than the rejection's code does.
     fn body(&self, rejection: &Rejection) -> ErrorBody;
@@ -29,6 +32,9 @@ pub(crate) trait RefusalFormat {
 }
 
 /// Makes the response to a request that stopped, and records why it did. With `close`, the connection is not used again.
+///
+/// What the same request cannot do better later is marked so for SDKs, which would otherwise repeat it with their own
+/// back-off.
 pub(crate) fn refuse(
     reason: Reason,
     request_id: RequestId,

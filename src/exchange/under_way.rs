@@ -284,6 +284,7 @@ impl Exchange {
         }
     }
 
+    /// Moves on. What it was before does not matter to those who call this.
     fn set_stage(&self, stage: Stage) {
         self.stage.store(stage as u8, Release);
     }

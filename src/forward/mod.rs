@@ -4,6 +4,21 @@
 //! by which something is injected and by which the response comes back. [`forward`] has the order of everything between,
 //! for all doors. It knows no door: what differs is asked of the rules.
 //!
+//! ```text
+//!  Outgoing ─▶ ready ─▶ inject ─▶ origin ─▶ seal ─▶ send ─▶ receive ─▶ Reply ─▶ clean ─▶ response
+//!              ▲                                                  │
+//!              └──────────── once, with something else ◀──────────┘
+//! ```
+//!
+//! | step | holds that |
+//! | --- | --- |
+//! | ready | what is injected does not have to be waited for while it is put in |
+//! | inject | the caller's identity is out by now, so nothing injected is ever taken out again |
+//! | origin | scheme, host and port are those of a target, whoever changed the URI |
+//! | seal | the framing is that of the body, and a key stands alone under its name |
+//! | receive | a response that was not asked for, or could be read in two ways, goes no further |
+//! | clean | nothing of what was injected is in the head, and nothing in it acts on the host |
+//!
 //! The values follow one another, and each is made from the one before: an [`Outgoing`] request needs an
 //! [`Admission`](crate::exchange::Admission), a [`Reply`] an outgoing request, a response a reply.
 

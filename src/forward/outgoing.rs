@@ -20,6 +20,9 @@ pub(crate) struct Outgoing<R> {
 }
 
 /// What stays here of a request while it is away.
+///
+/// It is borrowed by every step, so that the request's future holds it once. The admission is in it: whatever drops the
+/// future before there is a response abandons the exchange.
 pub(super) struct Scope {
     pub(super) admission: Admission,
     pub(super) websocket: Option<Box<WebSocket>>,

@@ -20,7 +20,8 @@ pub(super) struct Replay {
 const KEPT: usize = 64 * 1024;
 
 impl Replay {
-    /// `None` where there is nothing else that could be injected.
+    /// Copies the head, and has the body copied as it passes. `None` where there is nothing else that could be injected: most
+    /// keys are fixed, and pay nothing for this.
     pub(super) fn of(request: &mut Request<Body>, rules: &impl Rules) -> Option<Box<Self>> {
         if !rules.may_renew() {
             return None;

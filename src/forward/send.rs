@@ -69,6 +69,8 @@ pub(super) async fn reply_to<'r, R: Rules>(
 }
 
 /// At a response that refuses what was injected, or that is an error which may repeat it.
+///
+/// Both are rare, and each may follow on the other: the response to the second attempt may be such an error, too.
 async fn second_look<'r, R: Rules>(
     mut reply: Reply<'r>,
     replay: Option<Box<Replay>>,

@@ -72,7 +72,7 @@ impl WebSocket {
         })))
     }
 
-    /// Asks the upstream for it: once the headers are sealed, since these belong to the connection.
+    /// Asks the upstream for it, always over HTTP/1.1, where every server has WebSockets: once the headers are sealed, since these belong to the connection.
     pub(crate) fn ask(&self, headers: &mut HeaderMap) {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, WEBSOCKET);
@@ -155,7 +155,7 @@ fn key(parts: &Parts) -> Result<HeaderValue, Reason> {
         .ok_or(Reason::Header("not a websocket handshake"))
 }
 
-/// A key of our own, where HTTP/2 has none. It need not be secret (RFC 6455 §10.3).
+/// A key of our own, where HTTP/2 has none: only HTTP/1.1 needs to know that the other side understood. It need not be secret (RFC 6455 §10.3).
 fn new_key() -> HeaderValue {
     let seed = RandomState::new();
     let bytes = [seed.hash_one(0_u8), seed.hash_one(1_u8)].map(u64::to_be_bytes);
@@ -176,7 +176,8 @@ fn lists_any<'v>(mut values: impl Iterator<Item = &'v HeaderValue>, item: &str) 
     values.any(|value| headers::lists(value, item))
 }
 
-/// The other side of an accepted handshake.
+/// The other side of an accepted handshake, which the client left in the extensions of the response. A client that leaves
+/// none cannot do upgrades.
 pub(crate) fn upstream_of(extensions: &mut Extensions) -> Result<OnUpgrade, Reason> {
     extensions
         .remove::<OnUpgrade>()

@@ -27,6 +27,7 @@ pub(crate) enum NoPermit {
 }
 
 /// One request's place among them. Dropping it frees the place.
+#[must_use = "a permit that is dropped is free again"]
 pub(crate) struct Permit {
     permits: Arc<Permits>,
     counted: bool,
@@ -68,6 +69,8 @@ impl Permits {
         Ok(Some(permit))
     }
 
+    /// Counts one more of a subject, if there may be one more. The map has only those with a request under way, so it is as
+    /// large as the number of requests at most.
     fn count_subject(&self, subject: &str, limit: NonZeroUsize) -> Option<()> {
         let mut subjects = self.subjects();
         match subjects.get_mut(subject) {
@@ -80,6 +83,7 @@ impl Permits {
         Some(())
     }
 
+    /// Counting cannot panic, so what is behind a poisoned lock is in order.
     fn subjects(&self) -> MutexGuard<'_, HashMap<Box<str>, usize>> {
         self.subjects.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -148,3 +148,72 @@ impl fmt::Display for Code {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Code; 21] = [
+        Code::BodyTooLarge,
+        Code::CredentialUnavailable,
+        Code::Forbidden,
+        Code::HeadersInvalid,
+        Code::HeadersTooLarge,
+        Code::Internal,
+        Code::Loop,
+        Code::MethodNotAllowed,
+        Code::NotFound,
+        Code::PathInvalid,
+        Code::RateLimited,
+        Code::RequestTimeout,
+        Code::ServiceNotFound,
+        Code::StateUnavailable,
+        Code::TargetError,
+        Code::TargetTimeout,
+        Code::TokenInvalid,
+        Code::TokenMissing,
+        Code::TransformError,
+        Code::UpgradeUnsupported,
+        Code::UriTooLong,
+    ];
+
+    /// Where a variant is missing above, this no longer compiles once it is here.
+    const fn is_listed(code: Code) -> bool {
+        match code {
+            Code::BodyTooLarge
+            | Code::CredentialUnavailable
+            | Code::Forbidden
+            | Code::HeadersInvalid
+            | Code::HeadersTooLarge
+            | Code::Internal
+            | Code::Loop
+            | Code::MethodNotAllowed
+            | Code::NotFound
+            | Code::PathInvalid
+            | Code::RateLimited
+            | Code::RequestTimeout
+            | Code::ServiceNotFound
+            | Code::StateUnavailable
+            | Code::TargetError
+            | Code::TargetTimeout
+            | Code::TokenInvalid
+            | Code::TokenMissing
+            | Code::TransformError
+            | Code::UpgradeUnsupported
+            | Code::UriTooLong => true,
+        }
+    }
+
+    #[test]
+    fn the_page_on_refusals_has_every_code_with_its_status_and_no_other() {
+        let page = include_str!("../../docs/refusals.md");
+        for code in ALL.into_iter().filter(|code| is_listed(*code)) {
+            let row = format!("| {} | `{code}` | ", code.status().as_u16());
+            assert!(page.contains(&row), "{row}");
+        }
+        for word in page.split(|c: char| !c.is_ascii_uppercase() && c != '_') {
+            let known = !word.starts_with("PROXY_") || ALL.iter().any(|code| code.as_str() == word);
+            assert!(known, "{word}");
+        }
+    }
+}
