@@ -100,6 +100,14 @@ impl Bounds {
         self.set.is_empty()
     }
 
+    /// As the end of the line that describes a service.
+    pub(crate) fn fmt_behind(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.is_empty() {
+            true => Ok(()),
+            false => write!(f, "; limits: {self}"),
+        }
+    }
+
     /// What the server has to let through for the proxy to judge it.
     pub(crate) fn heads(&self) -> Heads {
         Heads {

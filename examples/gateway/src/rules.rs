@@ -101,10 +101,7 @@ impl Rules {
 /// The limits, as the end of a line.
 impl fmt::Display for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.bounds.is_empty() {
-            true => Ok(()),
-            false => write!(f, "; limits: {}", self.bounds),
-        }
+        self.bounds.fmt_behind(f)
     }
 }
 

@@ -4,7 +4,8 @@ use http::uri::Authority;
 use sallygate::{ConfigError, service};
 
 use crate::{
-    refusal::Refusal, section::Section, source::Source, target::Address, upstream::MakeKey,
+    limits::Bounds, refusal::Refusal, section::Section, source::Source, target::Address,
+    upstream::MakeKey,
 };
 
 /// S3, whose requests are signed anew.
@@ -16,6 +17,7 @@ pub(crate) struct S3 {
     prefix: Option<String>,
     virtual_hosts: Option<String>,
     upstream_virtual_hosts: bool,
+    bounds: Bounds,
     name: String,
 }
 
@@ -26,7 +28,7 @@ const REGION: &str = r#"a name such as "eu-central-1""#;
 
 impl S3 {
     pub(crate) fn parse(section: &mut Section) -> Result<Self, Refusal> {
-        section.only(&[
+        const KEYS: [&str; 11] = [
             "preset",
             "target",
             "allow_plaintext",
@@ -38,7 +40,9 @@ impl S3 {
             "virtual_hosts",
             "upstream_virtual_hosts",
             "ca_file",
-        ])?;
+        ];
+        let keys: Vec<_> = KEYS.into_iter().chain(Bounds::keys_of_service()).collect();
+        section.only(&keys)?;
         Ok(Self {
             address: Address::required(section, "target")?,
             region: section.required_text("region", REGION)?,
@@ -47,6 +51,7 @@ impl S3 {
             prefix: section.text("prefix", PREFIX)?,
             virtual_hosts: section.text("virtual_hosts", DOMAIN)?,
             upstream_virtual_hosts: section.flag("upstream_virtual_hosts")?,
+            bounds: Bounds::parse(section)?,
             name: section.name().to_owned(),
         })
     }
@@ -86,13 +91,14 @@ impl S3 {
             let wrong = wrong("upstream_virtual_hosts", "true only with `buckets`");
             s3 = s3.upstream_virtual_hosts().map_err(wrong)?;
         }
-        Ok(s3)
+        Ok(s3.limits(self.bounds.limits))
     }
 }
 
 impl fmt::Display for S3 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (origin, kind) = (&self.address.origin, self.credential.kind());
-        write!(f, "s3 at {origin}; key from {kind}")
+        write!(f, "s3 at {origin}; key from {kind}")?;
+        self.bounds.fmt_behind(f)
     }
 }

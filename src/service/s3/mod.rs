@@ -31,8 +31,8 @@ use self::{
     sign::Signing,
 };
 use crate::{
-    Body, ConfigError, Context, Credential, Injection, Outcome, Place, Policy, ServiceConfig,
-    Target, TransformError,
+    Body, ConfigError, Context, Credential, Injection, Limits, Outcome, Place, Policy,
+    ServiceConfig, Target, TransformError,
     rejection::Rejection,
     service::{
         ErrorBody, SandboxSetup, SetupScope, concat,
@@ -129,6 +129,13 @@ impl S3 {
             domain: None,
             policy,
         })
+    }
+
+    /// Sets limits of the service's own. Those that `limits` does not set stay as they are.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.policy = self.policy.limits(limits);
+        self
     }
 
     /// Responds with 403 for any other bucket, be it of a copy source. Defaults to all that the key may use.

@@ -1,6 +1,11 @@
 //! What can be set, and what a sandbox is told.
 
-use sallygate::{ConfigError, Credential, Target, service::S3};
+use std::convert::Infallible;
+
+use http::{Request, Response};
+use sallygate::{Body, ConfigError, Credential, Limits, Target, service::S3};
+use sallygate_test_support::Stack;
+use tower::service_fn;
 
 use super::Storage;
 
@@ -98,4 +103,26 @@ async fn a_sandbox_is_told_what_its_clients_need() {
         "reports:the.token:unused\nlogs:the.token:unused\n"
     );
     assert!(!setup.to_string().contains("of-the-key"));
+}
+
+#[tokio::test]
+async fn limits_are_the_service_s_own() {
+    let stack = Stack::new().await;
+    // In place of a server that verifies signatures: what comes is not what this is about.
+    let accepts = service_fn(|_: Request<Body>| async {
+        Ok::<_, Infallible>(Response::new(Body::from("stored")))
+    });
+    let limits = Limits::new().body_bytes(10);
+    let service = s3("auto").unwrap().limits(limits);
+    let layer = stack.empty_layer().service("s3", service).unwrap();
+    let front = stack.serve(layer.client(accepts).into_service()).await;
+    let put = |body: &'static str| {
+        let request = front.request("PUT", "/proxy/s3/reports/a");
+        request.token(&stack.token()).body(body).send()
+    };
+    let stored = put("0123456789").await;
+    assert_eq!((stored.status, stored.text()), (200, "stored"));
+    let refused = put("0123456789+").await;
+    assert_eq!(refused.status, 413);
+    assert!(refused.text().contains("<Code>"), "{}", refused.text());
 }
