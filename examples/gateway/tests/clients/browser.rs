@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::{
     sockets::{SocketServer, judge},
-    stage::{PATIENCE, Stage, python, scripts},
+    stage::{PROGRAM, Stage, python, scripts},
 };
 use crate::process::Site;
 
@@ -98,7 +98,7 @@ async fn visit(stage: &Stage, origin: &Origin) -> Value {
     let mut report = origin.report.clone();
     let reported = async {
         let report = report.wait_for(|report| !report.is_null());
-        within(PATIENCE, report).await.unwrap().clone()
+        within(PROGRAM, report).await.unwrap().clone()
     };
     let (output, report) = tokio::join!(stage.run(&mut chromium), reported);
     assert!(output.status.success(), "{}", super::stage::said(&output));

@@ -56,7 +56,7 @@ impl SocketServer {
                 let _ = sender.send(serde_json::from_str(&line).unwrap());
             }
         });
-        let first: Value = within(super::stage::PATIENCE, said.recv()).await.unwrap();
+        let first: Value = within(super::stage::PROGRAM, said.recv()).await.unwrap();
         let port = first["port"].as_u64().unwrap();
         Self {
             addr: format!("127.0.0.1:{port}").parse().unwrap(),
@@ -72,7 +72,7 @@ impl SocketServer {
     pub(super) async fn closes(&mut self, number: usize) -> Vec<Value> {
         let mut closes = Vec::new();
         while closes.len() < number {
-            let said = within(super::stage::PATIENCE, self.said.recv())
+            let said = within(super::stage::PROGRAM, self.said.recv())
                 .await
                 .unwrap();
             match said["head"].as_str() {

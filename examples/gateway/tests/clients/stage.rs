@@ -17,7 +17,7 @@ use socket2::Socket;
 use crate::process::{Gateway, Site};
 
 /// How long a client may take: some need seconds to start, and the machine may be busy.
-pub(super) const PATIENCE: Duration = Duration::from_secs(180);
+pub(super) const PROGRAM: Duration = Duration::from_secs(180);
 
 /// A service in the gateway file: its name, and where the API is.
 pub(super) type Table = fn(&str, SocketAddr) -> String;
@@ -138,7 +138,7 @@ impl Stage {
 
     /// Runs a client to its end. Nothing that it says shows a secret.
     pub(super) async fn run(&self, command: &mut Command) -> Output {
-        let output = output(command, PATIENCE).await;
+        let output = output(command, PROGRAM).await;
         let oracle = &self.site.oracle;
         oracle.saw("output of the client", output.stdout.clone());
         oracle.saw("complaints of the client", output.stderr.clone());

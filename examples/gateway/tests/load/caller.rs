@@ -1,13 +1,12 @@
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use sallygate_test_support::PATIENCE;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
     time::timeout,
 };
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One connection to the gateway.
 pub(crate) struct Caller {
