@@ -52,10 +52,10 @@ pub(crate) trait Interrupt: Send + Sync {
     fn check_again_in(&self) -> Duration;
 
     /// Waits for an end that somebody tells of.
-    fn told(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+    fn notified(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
     /// Nobody reads the body any more.
-    fn left_unread(&mut self);
+    fn on_unread(&mut self);
 }
 
 /// What is held for as long as a body passes: a place in a pool, for example. It knows nothing of the body, and the body
@@ -79,7 +79,7 @@ pub(super) struct TooLarge;
 
 impl Guard {
     /// A guard that looks after nothing yet.
-    pub(super) fn unbounded() -> Box<Self> {
+    pub(super) fn empty() -> Box<Self> {
         Box::new(Self {
             left: u64::MAX,
             progress: None,

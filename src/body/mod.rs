@@ -125,7 +125,7 @@ impl Body {
         let progress = self.progress();
         let mut body = Self::new(wrap(self));
         if progress.is_some() {
-            body.guard.get_or_insert_with(Guard::unbounded).progress = progress;
+            body.guard.get_or_insert_with(Guard::empty).progress = progress;
         }
         body
     }
@@ -183,7 +183,7 @@ impl Body {
             return (self, None);
         }
         let progress = Arc::new(UploadProgress::default());
-        let guard = self.guard.get_or_insert_with(Guard::unbounded);
+        let guard = self.guard.get_or_insert_with(Guard::empty);
         guard.left = limit;
         guard.progress = Some(progress.clone());
         (self, Some(progress))
@@ -192,7 +192,7 @@ impl Body {
     /// Breaks the body off once more than `limit` bytes have passed, so that its reader sees that it is not complete.
     pub(crate) fn bounded(mut self, limit: u64) -> Self {
         if limit < u64::MAX && !self.is_end_stream() {
-            self.guard.get_or_insert_with(Guard::unbounded).left = limit;
+            self.guard.get_or_insert_with(Guard::empty).left = limit;
         }
         self
     }
@@ -200,7 +200,7 @@ impl Body {
     /// Gives the body up once nothing has come for this long. One that is in memory is never waited for.
     pub(crate) fn idle_timeout(mut self, timeout: Duration) -> Self {
         if !self.is_buffered() {
-            let guard = self.guard.get_or_insert_with(Guard::unbounded);
+            let guard = self.guard.get_or_insert_with(Guard::empty);
             guard.idle = Some(IdleTimer::new(timeout));
         }
         self
@@ -214,7 +214,7 @@ impl Body {
         unread: Duration,
     ) -> Self {
         if !self.is_buffered() {
-            let guard = self.guard.get_or_insert_with(Guard::unbounded);
+            let guard = self.guard.get_or_insert_with(Guard::empty);
             guard.interrupt = Some(interrupt());
             guard.unread = Some(unread);
         }
@@ -224,7 +224,7 @@ impl Body {
     /// Reads on for a while when it is dropped before its end, so that a caller that is still sending sees the response.
     pub(crate) fn drain_on_drop(mut self, drain: DrainOnDrop) -> Self {
         if drain != DrainOnDrop::Never && !self.is_buffered() {
-            self.guard.get_or_insert_with(Guard::unbounded).drain = drain;
+            self.guard.get_or_insert_with(Guard::empty).drain = drain;
         }
         self
     }
@@ -232,7 +232,7 @@ impl Body {
     /// Keeps `held` until the body ends, however it does; a body that has ended frees it now. Several may be held.
     pub(crate) fn hold(mut self, held: Held) -> Self {
         if !self.is_end_stream() {
-            let guard = self.guard.get_or_insert_with(Guard::unbounded);
+            let guard = self.guard.get_or_insert_with(Guard::empty);
             guard.held = Some(match guard.held.take() {
                 None => held,
                 Some(other) => Box::new((other, held)),
@@ -250,7 +250,7 @@ impl Body {
     pub(crate) fn replayable(mut self, limit: usize) -> (Self, ReplayBuffer) {
         let replay = ReplayBuffer::new(limit, self.is_end_stream());
         if !self.is_end_stream() {
-            let guard = self.guard.get_or_insert_with(Guard::unbounded);
+            let guard = self.guard.get_or_insert_with(Guard::empty);
             guard.replay = Some(replay.clone());
         }
         (self, replay)
@@ -259,7 +259,7 @@ impl Body {
     /// Passes the trailer section, if one comes, through a rule. A body that can have none does not ask for it.
     pub(crate) fn filter_trailers(mut self, rule: impl FnOnce() -> TrailerRule) -> Self {
         if !self.is_end_stream() {
-            self.guard.get_or_insert_with(Guard::unbounded).trailers = Some(rule());
+            self.guard.get_or_insert_with(Guard::empty).trailers = Some(rule());
         }
         self
     }

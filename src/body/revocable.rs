@@ -101,7 +101,7 @@ impl Drop for RevocableBody {
 }
 
 impl Shared {
-    /// The guard of the body that was lent: it went with it.
+    /// The guard of the body that was lent.
     fn guard(&mut self) -> Option<&mut Guard> {
         self.body.as_mut()?.guard.as_deref_mut()
     }
@@ -117,23 +117,23 @@ impl Shared {
 /// It holds the body weakly: once the reader drops it, there is nothing left to revoke. A body whose guard has given its
 /// interrupt back has come to its end, and so has this.
 async fn revoke(shared: Weak<Mutex<Shared>>, unread: Duration) {
-    let Some(mut told) = with(&shared, |shared| Some(shared.interrupt()?.told())) else {
+    let Some(mut notified) = with(&shared, |shared| Some(shared.interrupt()?.notified())) else {
         return;
     };
     let (mut reads, mut due) = (0, Instant::now() + unread);
     while let Some(wait) = with(&shared, |shared| Some(shared.interrupt()?.check_again_in())) {
-        let was_told = tokio::select! {
-            () = &mut told => true,
+        let was_notified = tokio::select! {
+            () = &mut notified => true,
             () = sleep(wait.min(due.saturating_duration_since(Instant::now()))) => false,
         };
         let now = Instant::now();
         let revoked = with(&shared, |shared| {
-            let ended = shared.interrupt()?.has_come() || was_told;
+            let ended = shared.interrupt()?.has_come() || was_notified;
             let left_unread = now >= due && shared.waiting.is_none() && shared.reads == reads;
             if ended {
                 shared.guard()?.report(Event::Interrupted);
             } else if left_unread {
-                shared.interrupt()?.left_unread();
+                shared.interrupt()?.on_unread();
             }
             if ended || left_unread {
                 return Some((shared.body.take(), shared.waiting.take()));

@@ -129,7 +129,7 @@ impl Preview {
         let permits = [permit.map_err(|_| Reason::Busy)?, None];
         let sandbox = Sandbox(name, generation, self.clone());
         let admission = Admission::new(&self.exchanges, sandbox, permits, bounds)?;
-        let websocket = WebSocket::asked_for(&mut head)?;
+        let websocket = WebSocket::take_handshake(&mut head)?;
         headers::remove_hop_by_hop(&mut head.headers, |name| *name == HOST);
         let below = head.uri.path_and_query().ok_or(Reason::Origin)?;
         head.uri = self.target.join(below).map_err(|_| Reason::UriTooLong)?;

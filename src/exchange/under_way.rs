@@ -51,15 +51,15 @@ pub(crate) struct Exchange<S: ?Sized = dyn Subject> {
     stage: AtomicU8,
     channel: Channel,
     /// The count of the channel when it was admitted: whatever was notified before is no news.
-    count: usize,
-    /// Held for as long as anybody has a share. Who merely listens, or waits to be dropped, has none.
-    permits: Mutex<Option<Held>>,
+    seen: usize,
+    /// Resources for as long as anybody has a share. Who merely listens, or waits to be dropped, has none.
+    resources: Mutex<Option<Resources>>,
     shares: AtomicUsize,
     subject: S,
 }
 
 /// What a request takes up for as long as it is under way, to be given back all at once.
-struct Held {
+struct Resources {
     _under_way: UnderWay,
     _permits: [Option<Permit>; 2],
 }
@@ -94,7 +94,7 @@ pub(crate) struct Share(Arc<Exchange>);
 /// every frame.
 struct BodyShare {
     share: Share,
-    count: usize,
+    seen: usize,
 }
 
 /// The year 9999, in milliseconds since 1970.
@@ -123,8 +123,8 @@ impl Admission {
             unread_timeout: bounds.unread_timeout,
             stage: AtomicU8::new(Stage::Waiting as u8),
             channel,
-            count: exchanges.interrupts.count(channel),
-            permits: Mutex::new(Some(Held {
+            seen: exchanges.interrupts.count(channel),
+            resources: Mutex::new(Some(Resources {
                 _under_way: under_way,
                 _permits: permits,
             })),
@@ -159,7 +159,7 @@ impl Drop for Admission {
         let exchange = &self.0.0;
         if exchange.stage() != Stage::Responded {
             exchange.set_stage(Stage::Abandoned);
-            exchange.free();
+            exchange.release();
             exchange.exchanges.interrupts.notify(exchange.channel);
         }
     }
@@ -180,7 +180,7 @@ impl Exchange {
         let interrupt = || -> Box<dyn Interrupt> {
             Box::new(BodyShare {
                 share: self.share(),
-                count: self.count,
+                seen: self.seen,
             })
         };
         body.idle_timeout(self.idle_timeout)
@@ -221,7 +221,7 @@ impl Exchange {
     }
 
     /// Waits for what ends a WebSocket that its two sides do not end. It has no grace.
-    pub(crate) async fn websocket_ends(&self) -> Close {
+    pub(crate) async fn websocket_end(&self) -> Close {
         let expired = async {
             match self.subject.expires_at() {
                 None => std::future::pending().await,
@@ -304,9 +304,9 @@ impl Exchange {
 
     /// Gives the permits back. Called when the last share goes, and before that by an admission that is abandoned: nobody
     /// waits for its response, so nothing is held for it while its upload still drains.
-    fn free(&self) {
-        let held = self.permits.lock();
-        drop(held.unwrap_or_else(PoisonError::into_inner).take());
+    fn release(&self) {
+        let resources = self.resources.lock();
+        drop(resources.unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
@@ -321,7 +321,7 @@ impl Deref for Share {
 impl Drop for Share {
     fn drop(&mut self) {
         if self.0.shares.fetch_sub(1, AcqRel) == 1 {
-            self.0.free();
+            self.0.release();
         }
     }
 }
@@ -336,8 +336,8 @@ impl Interrupt for BodyShare {
             return true;
         }
         let count = exchange.exchanges.interrupts.count(exchange.channel);
-        count != self.count && {
-            self.count = count;
+        count != self.seen && {
+            self.seen = count;
             exchange.is_revoked()
         }
     }
@@ -346,11 +346,11 @@ impl Interrupt for BodyShare {
         self.share.time_left()
     }
 
-    fn told(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+    fn notified(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
         self.share.ended(false)
     }
 
-    fn left_unread(&mut self) {
+    fn on_unread(&mut self) {
         self.share.set_unread();
     }
 }

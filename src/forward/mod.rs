@@ -50,17 +50,17 @@ pub(crate) async fn forward<R: Rules>(
 ) -> Result<Response<Body>, Reason> {
     let Outgoing {
         request,
-        scope,
+        in_flight,
         rules,
     } = outgoing;
     let reply = {
         // Until there is a response, the exchange ends the wait for it: when its subject is revoked, when the door shuts down,
         // and when the upstream stops reading the upload. Dropping the wait gives the connection up.
-        let replying = pin!(send::reply_to(request, scope, rules, client));
-        scope.admission.unless_ended(replying).await?
+        let replying = pin!(send::send(request, in_flight, rules, client));
+        in_flight.admission.unless_ended(replying).await?
     };
     // Before the exchange counts as responded: a response that is refused here leaves nothing behind.
-    let response = reply.into_response(scope, rules)?;
-    scope.admission.responded();
+    let response = reply.into_response(in_flight, rules)?;
+    in_flight.admission.responded();
     Ok(response)
 }

@@ -15,7 +15,7 @@ use crate::{
 /// A request as it goes on: what is the caller's alone was taken out of it, and nothing was put in yet.
 pub(crate) struct Outgoing<R> {
     pub(super) request: Request<Body>,
-    pub(super) scope: Scope,
+    pub(super) in_flight: InFlight,
     pub(super) rules: R,
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct Outgoing<R> {
 ///
 /// It is borrowed by every step, so that the request's future holds it once. The admission is in it: whatever drops the
 /// future before there is a response abandons the exchange.
-pub(super) struct Scope {
+pub(super) struct InFlight {
     pub(super) admission: Admission,
     pub(super) websocket: Option<Box<WebSocket>>,
     /// How its upload goes; `None` where there is none.
@@ -48,7 +48,7 @@ impl<R: Rules> Outgoing<R> {
         let version = request.version();
         let (body, upload) = mem::take(request.body_mut()).upload(rules.bounds().body_bytes);
         *request.body_mut() = admission.guard(body);
-        let scope = Scope {
+        let in_flight = InFlight {
             admission,
             websocket,
             upload,
@@ -57,7 +57,7 @@ impl<R: Rules> Outgoing<R> {
         };
         Self {
             request,
-            scope,
+            in_flight,
             rules,
         }
     }

@@ -13,7 +13,7 @@ use tower::BoxError;
 
 use crate::{
     Body, Target,
-    forward::{Rules, outgoing::Scope, websocket},
+    forward::{Rules, outgoing::InFlight, websocket},
     rejection::Reason,
     service::Bounds,
     upstream::{CameOver, UpstreamError, headers},
@@ -34,7 +34,7 @@ const ERROR: usize = 64 << 10;
 /// the next response begins. Also refuses one whose head is too large, whose connection is as good as before.
 pub(super) fn receive<B>(
     response: Response<B>,
-    scope: &Scope,
+    in_flight: &InFlight,
     bounds: &Bounds,
 ) -> Result<Response<Body>, Reason>
 where
@@ -42,7 +42,7 @@ where
     B::Error: Into<BoxError>,
 {
     let unasked = response.status() == StatusCode::SWITCHING_PROTOCOLS
-        && !scope
+        && !in_flight
             .websocket
             .as_ref()
             .is_some_and(|websocket| websocket.is_accepted(&response));
@@ -69,17 +69,17 @@ fn fits(headers: &HeaderMap, bounds: &Bounds) -> bool {
 /// A compressed body cannot be searched, and is left out. The length that is announced is that of what is left.
 pub(super) async fn redact(
     response: Response<Body>,
-    scope: &Scope,
+    in_flight: &InFlight,
     rules: &impl Rules,
 ) -> Result<Response<Body>, Reason> {
-    // That of a response to HEAD is not there, and what is said of it stays.
+    // A response to HEAD has no body: its `Content-Length` is that of the one to GET, and stays.
     if response.body().is_end_stream() {
         return Ok(response);
     }
     let (mut parts, body) = response.into_parts();
     let broken = |_| Reason::Upstream(UpstreamError::Broken);
     // Nobody guards it yet, and an upstream that stands still must not hold the request.
-    let body = body.idle_timeout(scope.admission.idle_timeout());
+    let body = body.idle_timeout(in_flight.admission.idle_timeout());
     let body = body.read(ERROR).await.map_err(broken)?;
     let body = if parts.headers.remove(CONTENT_ENCODING).is_some() {
         // It cannot be searched as it is.
@@ -105,11 +105,11 @@ impl Reply<'_> {
     /// A response that was made here is the embedder's own word, and goes out as it is, guarded like any other.
     pub(super) fn into_response(
         self,
-        scope: &mut Scope,
+        in_flight: &mut InFlight,
         rules: &impl Rules,
     ) -> Result<Response<Body>, Reason> {
-        let websocket = scope.websocket.take();
-        let guard = |body| scope.admission.guard(body);
+        let websocket = in_flight.websocket.take();
+        let guard = |body| in_flight.admission.guard(body);
         let (mut response, target) = match self {
             Self::Local(response) => return Ok(response.map(guard)),
             Self::Upstream(response, target) => (response, target),
@@ -126,8 +126,8 @@ impl Reply<'_> {
         match upgraded {
             None => Ok(response.map(guard)),
             Some((websocket, upstream)) => {
-                let exchange = scope.admission.share();
-                websocket.splice(response, upstream, exchange, scope.request_id)
+                let exchange = in_flight.admission.share();
+                websocket.splice(response, upstream, exchange, in_flight.request_id)
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The one trait by which a door tells the corridor what to do with its requests.
 //!
 //! It is asked in this order, for each attempt to send: [`ready`](Rules::ready), [`inject`](Rules::inject), then
-//! [`targets`](Rules::targets) for the origin check; for each response [`is_refusal`](Rules::is_refusal) and
+//! [`targets`](Rules::targets) for the origin check; for each response [`refuses_key`](Rules::refuses_key) and
 //! [`redacts`](Rules::redacts); and once, for the response that the caller gets, [`clean`](Rules::clean) and
 //! [`trailers`](Rules::trailers).
 
@@ -60,7 +60,7 @@ pub(crate) trait Rules: Send + Sync {
     }
 
     /// Whether the upstream refuses, with this response, what was injected.
-    fn is_refusal(&self, response: &Response<Body>) -> bool {
+    fn refuses_key(&self, response: &Response<Body>) -> bool {
         let _ = response;
         false
     }

@@ -20,7 +20,7 @@ use crate::{
     exchange::Exchange,
     forward::{
         Rules,
-        outgoing::Scope,
+        outgoing::InFlight,
         replay::Replay,
         reply::{self, Reply},
     },
@@ -47,9 +47,9 @@ where
 ///
 /// The request is taken out of its place when it is injected into, and put back as it goes out: the future holds it once.
 /// On the second attempt nothing is left there, since the copy is sent.
-pub(super) async fn reply_to<'r, R: Rules>(
+pub(super) async fn send<'r, R: Rules>(
     request: &mut Request<Body>,
-    scope: &Scope,
+    in_flight: &InFlight,
     rules: &'r R,
     client: &mut impl OutboundService,
 ) -> Result<Reply<'r>, Reason> {
@@ -58,12 +58,19 @@ pub(super) async fn reply_to<'r, R: Rules>(
     let replay = Replay::of(request, rules);
     // What is rare stands in a box: the future of every request would have to hold a response beside all else.
     let second = {
-        let reply = attempt(request, scope, scope.upload.as_deref(), rules, client).await?;
-        let replay = replay.filter(|_| reply.is(|response| rules.is_refusal(response)));
+        let reply = attempt(
+            request,
+            in_flight,
+            in_flight.upload.as_deref(),
+            rules,
+            client,
+        )
+        .await?;
+        let replay = replay.filter(|_| reply.is(|response| rules.refuses_key(response)));
         if replay.is_none() && !reply.is(|response| rules.redacts(response)) {
             return Ok(reply);
         }
-        Box::pin(second_look(reply, replay, scope, rules, client))
+        Box::pin(retry_or_redact(reply, replay, in_flight, rules, client))
     };
     second.await
 }
@@ -71,10 +78,10 @@ pub(super) async fn reply_to<'r, R: Rules>(
 /// At a response that refuses what was injected, or that is an error which may repeat it.
 ///
 /// Both are rare, and each may follow on the other: the response to the second attempt may be such an error, too.
-async fn second_look<'r, R: Rules>(
+async fn retry_or_redact<'r, R: Rules>(
     mut reply: Reply<'r>,
     replay: Option<Box<Replay>>,
-    scope: &Scope,
+    in_flight: &InFlight,
     rules: &'r R,
     client: &mut impl OutboundService,
 ) -> Result<Reply<'r>, Reason> {
@@ -82,11 +89,11 @@ async fn second_look<'r, R: Rules>(
         && let Some(mut request) = replay.request(rules).await
     {
         // Its body is the copy, so the progress of the upload says nothing about it.
-        reply = attempt(&mut request, scope, None, rules, client).await?;
+        reply = attempt(&mut request, in_flight, None, rules, client).await?;
     }
     match reply {
         Reply::Upstream(response, target) if rules.redacts(&response) => {
-            let response = reply::redact(response, scope, rules).await?;
+            let response = reply::redact(response, in_flight, rules).await?;
             Ok(Reply::Upstream(response, target))
         }
         other => Ok(other),
@@ -98,7 +105,7 @@ async fn second_look<'r, R: Rules>(
 /// `upload` is how the caller's body goes, if that is the body which is sent.
 async fn attempt<'r, R: Rules>(
     request: &mut Request<Body>,
-    scope: &Scope,
+    in_flight: &InFlight,
     upload: Option<&UploadProgress>,
     rules: &'r R,
     client: &mut impl OutboundService,
@@ -108,24 +115,24 @@ async fn attempt<'r, R: Rules>(
         Outcome::Respond(response) => return Ok(Reply::Local(response)),
     }
     // The last look at where it goes: nothing after it changes the URI.
-    let target = target_of(request, rules.targets())?;
+    let target = check_destination(request, rules.targets())?;
     // Behind the injection, which may have set headers of the connection; before the upgrade, which is one of them.
     seal(request);
-    rules.via().add(request.headers_mut(), scope.version);
+    rules.via().add(request.headers_mut(), in_flight.version);
     *request.version_mut() = target.version();
     if let Some(timeouts) = Timeouts::of(rules.bounds()) {
         request.extensions_mut().insert(timeouts);
     }
-    if let Some(websocket) = &scope.websocket {
-        websocket.ask(request.headers_mut());
+    if let Some(websocket) = &in_flight.websocket {
+        websocket.add_handshake(request.headers_mut());
     }
-    let failed = |error: BoxError| reason_not_sent(&error, upload, &scope.admission);
+    let failed = |error: BoxError| reason_not_sent(&error, upload, &in_flight.admission);
     let ready = poll_fn(|cx| client.poll_ready(cx)).await;
     ready.map_err(|error| failed(error.into()))?;
     let response = client.call(mem::take(request)).await;
     let response = response.map_err(|error| failed(error.into()))?;
     Ok(Reply::Upstream(
-        reply::receive(response, scope, rules.bounds())?,
+        reply::receive(response, in_flight, rules.bounds())?,
         target,
     ))
 }
@@ -135,7 +142,10 @@ async fn attempt<'r, R: Rules>(
 ///
 /// It compares scheme, host and port, and resolves nothing: an injection may choose among the targets, but neither it nor the
 /// caller can name another.
-fn target_of<'t>(request: &Request<Body>, targets: &'t [Target]) -> Result<&'t Target, Reason> {
+fn check_destination<'t>(
+    request: &Request<Body>,
+    targets: &'t [Target],
+) -> Result<&'t Target, Reason> {
     let (scheme, authority) = (request.uri().scheme(), request.uri().authority());
     let depth = |target: &&Target| {
         let below = request.uri().path().strip_prefix(target.prefix());
@@ -173,7 +183,7 @@ fn seal(request: &mut Request<Body>) {
         (true, true) => request
             .headers_mut()
             .insert(CONTENT_LENGTH, HeaderValue::from_static("0")),
-        // hyper takes a body of unknown length for none where none is expected, unless it is told.
+        // With GET or DELETE, hyper drops a body of unknown length unless `Transfer-Encoding` is set.
         (false, false) if length.is_none() => request
             .headers_mut()
             .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked")),

@@ -46,7 +46,7 @@ pub(crate) fn is_extended_connect(method: &Method, extensions: &Extensions) -> b
 
 impl WebSocket {
     /// Takes the handshake out of the request, which goes on as a plain `GET`.
-    pub(crate) fn asked_for(parts: &mut Parts) -> Result<Option<Box<Self>>, Reason> {
+    pub(crate) fn take_handshake(parts: &mut Parts) -> Result<Option<Box<Self>>, Reason> {
         let over_http2 = is_extended_connect(&parts.method, &parts.extensions);
         let upgrades = parts.headers.get_all(UPGRADE).iter();
         if !over_http2 && !lists_any(upgrades, "websocket") {
@@ -73,7 +73,7 @@ impl WebSocket {
     }
 
     /// Asks the upstream for it, always over HTTP/1.1, where every server has WebSockets: once the headers are sealed, since these belong to the connection.
-    pub(crate) fn ask(&self, headers: &mut HeaderMap) {
+    pub(crate) fn add_handshake(&self, headers: &mut HeaderMap) {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, WEBSOCKET);
         headers.insert(SEC_WEBSOCKET_KEY, self.key.clone());
@@ -111,13 +111,13 @@ impl WebSocket {
             let both = async { (upstream.await, caller.await) };
             let both = tokio::select! {
                 both = both => both,
-                _ = exchange.websocket_ends() => return,
+                _ = exchange.websocket_end() => return,
             };
             let (Ok(upstream), Ok(caller)) = both else {
                 return;
             };
             let splice = Splice::new(caller, upstream, exchange.idle_timeout());
-            let passed = splice.run(exchange.websocket_ends()).await;
+            let passed = splice.run(exchange.websocket_end()).await;
             tracing::debug!(
                 target: "sallygate::proxy",
                 %request_id,

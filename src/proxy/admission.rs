@@ -25,7 +25,7 @@ use crate::{
         token::{self, Found},
     },
     rejection::Reason,
-    service::{Caller as Taken, Entry, RequestId, dialect},
+    service::{Entry, RequestId, TakenOut, dialect},
     token::{Claims, Verified, verify},
     upstream::{PathProblem, headers},
 };
@@ -200,7 +200,7 @@ impl Asked {
     }
 
     /// Joins what was asked with who asks.
-    pub(super) fn by(self, caller: Caller) -> Authenticated {
+    pub(super) fn authenticated_as(self, caller: Caller) -> Authenticated {
         Authenticated {
             head: self.head,
             body: self.body,
@@ -242,7 +242,7 @@ impl Authenticated {
         let sandbox = Sandbox::new(Arc::clone(claims), revocations.clone());
         let admission = Admission::new(exchanges, sandbox, permits, &entry.bounds)?;
         // Before the method is looked at: over HTTP/2 it is `CONNECT`, and means `GET`.
-        let websocket = WebSocket::asked_for(head)?;
+        let websocket = WebSocket::take_handshake(head)?;
         // While the token still stands in its cookie.
         authorize::check_site(head, token, websocket.is_some())?;
         // Before the path is looked at, which must be the path that is sent.
@@ -292,7 +292,7 @@ impl Admitted {
             injected,
             &token,
         );
-        let taken = Taken {
+        let taken = TakenOut {
             uri: mem::replace(&mut head.uri, joined),
             headers: split.taken,
             host: split.host,

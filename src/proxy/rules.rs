@@ -96,7 +96,7 @@ impl Rules for ServiceRules {
         keys.any(Credential::may_renew)
     }
 
-    fn is_refusal(&self, response: &Response<Body>) -> bool {
+    fn refuses_key(&self, response: &Response<Body>) -> bool {
         self.entry.config.refuses_key(response)
     }
 

@@ -1,8 +1,7 @@
 //! The order of the proxy's stages.
 //!
-//! Before a caller is known, a refusal may depend on nothing but the request itself; afterwards it may be worded by the
-//! service. The two halves are two futures, and what the second refuses cannot be worded as the first, or the other way
-//! round: the value that the second needs is made by the first.
+//! A refusal before the token is verified never uses the service's format, and depends on nothing but the request; one after
+//! it always does. The two halves are told apart by type: what the second half works on is made by the first.
 //!
 //! Each stage is a function on values, in `admission.rs` on the way in and in `forward` from there on, and none of them needs
 //! tower.
@@ -81,7 +80,7 @@ fn respond(
             let entry = caller.entry().clone();
             let response = CatchPanic::new(async {
                 // Permits before rules, so that one request too many costs nothing more; rules on the bytes that are sent.
-                let admitted = asked.by(caller).admit(&scope)?;
+                let admitted = asked.authenticated_as(caller).admit(&scope)?;
                 // The caller's identity goes before the credential comes: what is injected is never taken out again.
                 let mut outgoing = admitted.prepare(&scope)?;
                 // The same for all doors: inject, check the origin, send, clean.

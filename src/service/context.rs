@@ -30,12 +30,12 @@ pub struct Context {
     entry: Arc<Entry>,
     request_id: RequestId,
     now: SystemTime,
-    caller: Caller,
+    taken: TakenOut,
     injected: Mutex<Injected>,
 }
 
 /// What stays behind of the caller's request when it goes out.
-pub(crate) struct Caller {
+pub(crate) struct TakenOut {
     /// The path below the service, with the query.
     pub(crate) uri: Uri,
     /// The headers that were taken out.
@@ -65,14 +65,14 @@ impl Context {
         entry: Arc<Entry>,
         request_id: RequestId,
         now: SystemTime,
-        caller: Caller,
+        taken: TakenOut,
     ) -> Self {
         Self {
             claims,
             entry,
             request_id,
             now,
-            caller,
+            taken,
             injected: Mutex::default(),
         }
     }
@@ -104,26 +104,26 @@ impl Context {
     /// Host and port that the caller used, as it gave them.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
-        self.caller.host.as_ref()?.to_str().ok()
+        self.taken.host.as_ref()?.to_str().ok()
     }
 
     /// The path below the service name, as the policy saw it: the same whatever the target's base path.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.caller.uri.path()
+        self.taken.uri.path()
     }
 
     /// The caller's headers that were taken out of the request, its token among them, marked sensitive. Never send
     /// them on.
     #[must_use]
     pub fn taken_headers(&self) -> &HeaderMap {
-        &self.caller.headers
+        &self.taken.headers
     }
 
     /// The request's extensions, as the layers outside left them. None of them travels on with the request.
     #[must_use]
     pub fn extensions(&self) -> &Extensions {
-        &self.caller.extensions
+        &self.taken.extensions
     }
 
     /// Sends the request to another of the service's targets: its origin, its base path, and below that the path that

@@ -91,7 +91,7 @@ pub use self::{
 pub use self::s3::S3;
 
 pub(crate) use self::{
-    context::{Caller, Injected},
+    context::{Injected, TakenOut},
     limits::Bounds,
     place::check_user,
     policy::DEFAULT,
