@@ -237,6 +237,30 @@ async fn a_place_is_given_back_however_a_request_ends() {
     within(PATIENCE, again).await;
 }
 
+#[tokio::test]
+async fn a_change_at_run_time_frees_no_place_and_a_service_widens_no_limit_of_the_proxy() {
+    let scene = served(Policy::new().limits(Limits::new().concurrent(ONE))).await;
+    let mut wire = scene.front.connect().await;
+    let begins = scene.front.get("/proxy/svc/event", &scene.token);
+    wire.send(begins.bytes()).await;
+    assert_eq!(wire.head().await.status, 200);
+    let limits = Limits::new().concurrent(ONE).body_bytes(100);
+    let change = scene.handle.update(|change| {
+        change.set_limits(Limits::new().body_bytes(3));
+        change.set_service("svc", scene.stack.svc().limits(limits))
+    });
+    change.unwrap();
+    let next = scene.front.get("/proxy/svc/a", &scene.stack.token());
+    assert_eq!(next.send().await.status, 503);
+    drop(wire);
+    assert!(is_free(&scene.stack, &scene.front).await);
+    for (body, status) in [("four", 413), ("one", 200)] {
+        let request = scene.front.request("POST", "/proxy/svc/a");
+        let answer = request.token(&scene.stack.token()).body(body).send().await;
+        assert_eq!(answer.status, status, "{body}");
+    }
+}
+
 /// An outbound service may be a proxy itself. Each of the two keeps its own permits, and ends what it may end.
 #[tokio::test]
 async fn a_proxy_behind_a_proxy_keeps_its_places_and_hears_of_its_revocations() {
