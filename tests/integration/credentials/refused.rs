@@ -1,5 +1,17 @@
-use sallygate::Credential;
-use sallygate_test_support::{Answer, Front};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::SystemTime,
+};
+
+use sallygate::{
+    Api, Credential, async_trait,
+    credential::{Secret, Source, SourceError},
+};
+use sallygate_test_support::{Answer, Front, Reply, Slot, Stack, assert_refused};
+use tokio::sync::Semaphore;
 
 use super::{
     endpoint::Mood,
@@ -132,4 +144,78 @@ async fn when_there_is_no_new_key_the_401_is_the_callers() {
     let answer = front.get("/proxy/svc/a", &token).send().await;
     assert_eq!(answer.status, 200);
     assert_eq!(grants.received(), [1, 1, 1, 2]);
+}
+
+/// Gives another key each time. For the second one it waits to be let.
+#[derive(Clone)]
+struct Waits {
+    keys: [String; 2],
+    asked: Arc<AtomicUsize>,
+    began: Arc<Semaphore>,
+    let_go: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl Source for Waits {
+    async fn fetch(&self, _: SystemTime) -> Result<Secret, SourceError> {
+        let asked = self.asked.fetch_add(1, Ordering::SeqCst);
+        if asked > 0 {
+            self.began.add_permits(1);
+            self.let_go.acquire().await.unwrap().forget();
+        }
+        Ok(Secret::new(self.keys[asked.min(1)].clone()))
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_revoked_while_its_key_is_renewed_is_not_repeated() {
+    for revoked in [true, false] {
+        let refused = Arc::new(std::sync::Mutex::new(String::new()));
+        let stack = Stack::answering({
+            let refused = refused.clone();
+            move |request| match request.head.contains(&*refused.lock().unwrap()) {
+                true => Reply::response("401 Unauthorized", "revoked"),
+                false => Reply::ok("hello"),
+            }
+        })
+        .await;
+        let keys = [0, 1].map(|_| stack.oracle.secret("key of a source"));
+        for key in &keys {
+            stack.upstream.accept(Slot::Bearer.show(key));
+        }
+        refused.lock().unwrap().clone_from(&keys[0]);
+        let source = Waits {
+            keys,
+            asked: Arc::default(),
+            began: Arc::new(Semaphore::new(0)),
+            let_go: Arc::new(Semaphore::new(0)),
+        };
+        let key = Credential::from_source(source.clone());
+        let target = stack.target();
+        let scene = stack
+            .scene()
+            .api(|_| Api::bearer(target, key))
+            .start()
+            .await;
+        let token = scene.token_of("box-1");
+        let mut wire = scene.front.connect().await;
+        wire.send(scene.front.get("/proxy/svc/a", &token).bytes())
+            .await;
+        source.began.acquire().await.unwrap().forget();
+        if revoked {
+            scene.revocations.revoke_sandbox("box-1").unwrap();
+            assert_refused(&wire.answer().await, 401, "PROXY_TOKEN_INVALID");
+            source.let_go.add_permits(1);
+            scene.is_good().await;
+            let lines = scene.stack.upstream.requests().len();
+            assert_eq!(
+                lines, 2,
+                "one before the revocation, one of another sandbox"
+            );
+        } else {
+            source.let_go.add_permits(1);
+            assert_eq!(wire.answer().await.text(), "hello");
+            assert_eq!(scene.stack.upstream.requests().len(), 2);
+        }
+    }
 }

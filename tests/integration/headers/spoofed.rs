@@ -77,3 +77,29 @@ async fn more_headers_than_a_map_can_hold_cost_one_request() {
     let front = stack.front().await;
     assert_eq!(front.get("/proxy/svc/a", &token).send().await.status, 200);
 }
+
+/// The most that are let in fill a map to the brim; `Host` is added to them before anybody is known.
+#[tokio::test]
+async fn as_many_headers_of_different_names_as_are_let_in_cost_one_request() {
+    let stack = Stack::new().await;
+    let limits = Limits::new()
+        .header_fields(usize::MAX)
+        .header_bytes(usize::MAX);
+    let service = stack.layer().limits(limits).into_service();
+    for names in [1_000, 24_575] {
+        let mut request = http::Request::builder()
+            .uri("http://gate.test/proxy/svc/a")
+            .header("authorization", format!("Bearer {}", stack.token()))
+            .body(Body::empty())
+            .unwrap();
+        for number in 0..names {
+            let name: http::HeaderName = format!("x-{number}").parse().unwrap();
+            request
+                .headers_mut()
+                .append(name, HeaderValue::from_static("1"));
+        }
+        let task = tokio::spawn(tower::ServiceExt::oneshot(service.clone(), request));
+        let answer = task.await.map(|answer| answer.unwrap().status());
+        assert!(answer.is_ok(), "{names}: it panicked");
+    }
+}

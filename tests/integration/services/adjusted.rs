@@ -180,6 +180,24 @@ async fn what_a_known_api_refuses_stays_refused_whatever_is_adjusted() {
     }
 }
 
+/// A policy that is shared by services, say, and not made of the one that is given.
+#[tokio::test]
+async fn what_a_known_api_refuses_stays_refused_by_a_closure_that_gives_another_policy() {
+    let stack = Stack::new().await;
+    for row in &TABLE {
+        stack.upstream.accept(row.slot.show(&stack.secret_key));
+        let api = || known(row.name, stack.key.clone()).policy(|_| Policy::new());
+        for path in row.refused {
+            let status = ask(&stack, api(), "POST", path).await;
+            assert_eq!(status, 403, "{} {path}", row.name);
+        }
+        let status = ask(&stack, api(), row.method, row.passes).await;
+        assert_eq!(status, 405, "{} {}", row.name, row.method);
+        let status = ask(&stack, api(), "POST", row.passes).await;
+        assert_eq!(status, 200, "{} {}", row.name, row.passes);
+    }
+}
+
 #[tokio::test]
 async fn a_policy_that_is_replaced_is_gone_with_all_that_it_refused() {
     let stack = Stack::new().await;

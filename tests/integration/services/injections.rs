@@ -116,6 +116,40 @@ async fn what_the_caller_puts_in_a_keys_place_is_taken_out_whatever_transform_do
     }
 }
 
+/// As above, for places that share their header with what is the caller's own.
+#[tokio::test]
+async fn what_the_caller_puts_among_cookies_and_subprotocols_is_taken_out_whatever_transform_does()
+{
+    let stack = Stack::new().await;
+    let key = || stack.key.clone();
+    let mut wrong = Vec::new();
+    for (name, list, place) in [
+        ("cookie", "a=b; session=theirs", Place::cookie("session")),
+        (
+            "sec-websocket-protocol",
+            "v1, key.theirs",
+            Place::subprotocol("key."),
+        ),
+    ] {
+        let elsewhere = Injection::bearer(key());
+        let service = Api::from_fn(stack.target(), |request, _| Ok(request.into()))
+            .inject(Injection::new(place.unwrap(), key()))
+            .route(["/route".parse().unwrap()], stack.target(), elsewhere)
+            .policy(|policy| policy.pass_request_headers([header("cookie")]));
+        let layer = stack.layer_with("svc", service);
+        let front = stack.serve(layer.into_service()).await;
+        let request = front.get("/proxy/svc/route", &stack.token());
+        let answer = request.header(name, list).send().await;
+        assert_eq!(answer.status, 200);
+        let received = stack.upstream.last();
+        let kept = received.values(name).join(", ");
+        if kept.contains("theirs") {
+            wrong.push(format!("{name}: {kept}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
 #[tokio::test]
 async fn only_a_whole_header_has_a_value() {
     let stack = Stack::new().await;

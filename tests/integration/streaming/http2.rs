@@ -237,3 +237,37 @@ async fn rejections_over_http2_close_nothing() {
     }
     assert_eq!(stack.upstream.requests().len(), 2);
 }
+
+/// An outbound service of the embedder's may make its responses anew, and then they are of HTTP/1.1, whatever they came over.
+#[tokio::test]
+async fn trailers_behind_a_length_are_cleaned_whatever_version_the_response_says() {
+    let stack = Stack::new().await;
+    for (version, length) in [
+        (Version::HTTP_11, None),
+        (Version::HTTP_2, Some("5")),
+        (Version::HTTP_11, Some("5")),
+    ] {
+        let key = stack.secret_key.clone();
+        let outbound = tower::service_fn(move |_: Request<Body>| {
+            let trailers = [("x-echo", key.clone()), ("set-cookie", "a=b".into())];
+            let mut answer = Response::new(body(&["hello"], &trailers));
+            *answer.version_mut() = version;
+            if let Some(length) = length {
+                let length = length.parse().unwrap();
+                answer.headers_mut().insert("content-length", length);
+            }
+            std::future::ready(Ok::<_, Infallible>(answer))
+        });
+        let layer = stack.layer().client(outbound);
+        let front = stack.serve(layer.into_service()).await;
+        let request = Request::get(format!("http://{}/proxy/svc/a", front.addr))
+            .header("authorization", format!("Bearer {}", stack.token()))
+            .body(Body::empty())
+            .unwrap();
+        let answer = connect(&front).await.send_request(request).await.unwrap();
+        let answer = Answer::of(&stack.oracle, answer).await;
+        assert_eq!(answer.text(), "hello");
+        let cleaned = [("x-echo".to_owned(), "[redacted]".to_owned())];
+        assert_eq!(answer.trailers, cleaned, "{version:?} {length:?}");
+    }
+}

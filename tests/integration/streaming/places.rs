@@ -11,7 +11,9 @@ use std::{
 
 use http::Request;
 use http_body_util::BodyExt;
-use sallygate::{Api, Body, Limits, Outcome, Policy, TransformError};
+use sallygate::{
+    Api, Body, Credential, Limits, Outcome, Policy, ProxyLayer, Target, TransformError,
+};
 use sallygate_test_support::{PATIENCE, Reply, SOON, Stack, Upstream, assert_case_refused, within};
 use tokio::time::Instant;
 use tower::ServiceExt;
@@ -233,4 +235,64 @@ async fn a_place_is_given_back_however_a_request_ends() {
         }
     };
     within(PATIENCE, again).await;
+}
+
+#[tokio::test]
+async fn a_change_at_run_time_frees_no_place_and_a_service_widens_no_limit_of_the_proxy() {
+    let scene = served(Policy::new().limits(Limits::new().concurrent(ONE))).await;
+    let mut wire = scene.front.connect().await;
+    let begins = scene.front.get("/proxy/svc/event", &scene.token);
+    wire.send(begins.bytes()).await;
+    assert_eq!(wire.head().await.status, 200);
+    let limits = Limits::new().concurrent(ONE).body_bytes(100);
+    let change = scene.handle.update(|change| {
+        change.set_limits(Limits::new().body_bytes(3));
+        change.set_service("svc", scene.stack.svc().limits(limits))
+    });
+    change.unwrap();
+    let next = scene.front.get("/proxy/svc/a", &scene.stack.token());
+    assert_eq!(next.send().await.status, 503);
+    drop(wire);
+    assert!(is_free(&scene.stack, &scene.front).await);
+    for (body, status) in [("four", 413), ("one", 200)] {
+        let request = scene.front.request("POST", "/proxy/svc/a");
+        let answer = request.token(&scene.stack.token()).body(body).send().await;
+        assert_eq!(answer.status, status, "{body}");
+    }
+}
+
+/// An outbound service may be a proxy itself. Each of the two keeps its own permits, and ends what it may end.
+#[tokio::test]
+async fn a_proxy_behind_a_proxy_keeps_its_places_and_hears_of_its_revocations() {
+    let inner = Arc::new(std::sync::Mutex::new(None));
+    let kept = inner.clone();
+    let policy = Policy::new().limits(Limits::new().concurrent(ONE));
+    let scene = super::scene::setup()
+        .await
+        .policy(policy)
+        .layer(move |_, layer| {
+            *kept.lock().unwrap() = Some(layer.clone());
+            layer
+        })
+        .start()
+        .await;
+    let inner = inner.lock().unwrap().take().unwrap().into_service();
+    let target = Target::dangerous_plaintext("http://inner.test/proxy/svc").unwrap();
+    let key = scene.stack.issuer.issue("box-inner").sign().unwrap();
+    let api = Api::bearer(target, Credential::new(key).unwrap());
+    let outer = ProxyLayer::new("/outer", scene.stack.verifier()).unwrap();
+    let outer = outer.service("inner", api).unwrap().client(inner);
+    let front = scene.stack.serve(outer.into_service()).await;
+
+    let mut wire = front.connect().await;
+    wire.send(front.get("/outer/inner/event", &scene.token).bytes())
+        .await;
+    let mut answer = wire.head().await;
+    assert_eq!(answer.status, 200);
+    assert!(wire.read_body(&mut answer).await);
+    let next = scene.front.get("/proxy/svc/a", &scene.token);
+    assert_eq!(next.send().await.status, 503, "its place is taken");
+    scene.revocations.revoke_sandbox("box-inner").unwrap();
+    scene.stack.upstream.until_deserted(SOON).await;
+    assert!(is_free(&scene.stack, &scene.front).await);
 }

@@ -210,3 +210,30 @@ async fn a_server_that_does_not_offer_it_does_not_serve_it() {
     assert!(answer.status().is_client_error(), "{}", answer.status());
     assert!(stack.upstream.requests().is_empty());
 }
+
+/// Over HTTP/2 any status of success accepts a WebSocket (RFC 8441 §5), so that of an upstream that accepts none must not
+/// reach the caller.
+#[tokio::test]
+async fn one_that_the_upstream_responds_to_without_switching_is_not_accepted() {
+    for response in [
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+    ] {
+        let server = Server::answering(|_| response.to_owned()).await;
+        let scene = server.scene().await.start().await;
+        let service = Api::bearer(scene.upstream.target(), scene.stack.key.clone());
+        let layer = scene.stack.layer_with("ws", service);
+        let (addr, _) = offering(layer.into_service()).await;
+        let mut sender = connect(addr).await;
+        let bearer = format!("Bearer {}", scene.token);
+        let fields = [("authorization", &*bearer)];
+        let (answer, _stream) = ask(&mut sender, "/proxy/ws/chat", &fields).await;
+        assert_eq!(answer.status(), 502, "{response}");
+    }
+    let (_scene, addr) = scene(|service| service).await;
+    let mut sender = connect(addr).await;
+    let bearer = format!("Bearer {}", _scene.token);
+    let fields = [("authorization", &*bearer)];
+    let (answer, _stream) = ask(&mut sender, "/proxy/ws/chat", &fields).await;
+    assert_eq!(answer.status(), 200);
+}

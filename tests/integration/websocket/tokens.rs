@@ -214,3 +214,42 @@ async fn with_a_token_in_a_cookie_only_pages_of_the_same_site_open_one() {
         assert!(scene.upstream.is_untouched(), "{fields}");
     }
 }
+
+/// Pages in browsers can set no header of a WebSocket, so this API takes key, organization and project from the list of
+/// subprotocols, too. The key may come there instead of the token; none of them is the caller's choice.
+#[tokio::test]
+async fn the_caller_of_a_websocket_chooses_neither_the_account_nor_another_key() {
+    let server = Server::switching("Sec-WebSocket-Protocol: realtime\r\n").await;
+    let mut scene = server.scene().await.start().await;
+    let openai = Api::openai(scene.stack.key.clone()).with_target(scene.upstream.target());
+    let layer = scene.stack.layer_with("ws", openai);
+    let front = scene.stack.serve(layer.into_service()).await;
+    let token = scene.token.clone();
+    let mut wrong = Vec::new();
+    for (kept, more) in [
+        ("realtime", ""),
+        ("realtime", ", openai-insecure-api-key.sk-theirs"),
+        ("realtime", ", openai-organization.org-theirs"),
+        ("realtime", ", openai-project.proj_theirs"),
+        (
+            "realtime, openai-beta.realtime-v1",
+            ", openai-project.proj_theirs",
+        ),
+    ] {
+        for own in [
+            format!("Authorization: Bearer {token}\r\nSec-WebSocket-Protocol: {kept}{more}\r\n"),
+            format!("Sec-WebSocket-Protocol: {kept}, openai-insecure-api-key.{token}{more}\r\n"),
+        ] {
+            let request = handshake_at("/proxy/ws/v1/realtime?model=m", &own);
+            let (answer, _caller) = ask(front.addr, &request).await;
+            assert!(answer.starts_with("HTTP/1.1 101 "), "{own}: {answer}");
+            let (head, _upstream) = scene.upstream.next().await;
+            let slot = Slot::Bearer.show(&scene.stack.secret_key);
+            assert!(head.contains(&slot), "{head}");
+            if field(&head, "sec-websocket-protocol") != kept {
+                wrong.push(field(&head, "sec-websocket-protocol").to_owned());
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
