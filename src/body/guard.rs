@@ -94,6 +94,16 @@ impl Guard {
         })
     }
 
+    /// Whether it looks after anything.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.left < u64::MAX
+            || self.progress.is_some()
+            || self.trailers.is_some()
+            || self.replay.is_some()
+            || self.idle.is_some()
+            || self.interrupt.is_some()
+    }
+
     /// Leaves a note for the stage that waits for the response. What did not pass whole cannot be repeated either.
     pub(super) fn report(&self, event: Event) {
         if let Some(progress) = &self.progress {

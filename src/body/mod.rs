@@ -176,6 +176,15 @@ impl Body {
         Some(clone.into())
     }
 
+    /// A body that nobody looks after yet: one that somebody does, another proxy for example, becomes the inside of it, and
+    /// goes on being looked after. What is merely held for it stays.
+    pub(crate) fn unguarded(self) -> Self {
+        match &self.guard {
+            Some(guard) if guard.is_in_use() => Streamed::new(self).into(),
+            _ => self,
+        }
+    }
+
     /// Makes it the upload of a request: it fails once more than `limit` bytes have passed, and tells how it goes. Empty
     /// ones have nothing to tell.
     pub(crate) fn upload(mut self, limit: u64) -> (Self, Option<Arc<UploadProgress>>) {
@@ -258,7 +267,7 @@ impl Body {
 
     /// Passes the trailer section, if one comes, through a rule. A body that can have none does not ask for it.
     pub(crate) fn filter_trailers(mut self, rule: impl FnOnce() -> TrailerRule) -> Self {
-        if !self.is_end_stream() {
+        if !self.is_buffered() {
             self.guard.get_or_insert_with(Guard::empty).trailers = Some(rule());
         }
         self

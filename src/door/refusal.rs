@@ -44,7 +44,7 @@ pub(crate) fn refuse(
     let rejection = Rejection::new(reason, request_id);
     let (status, code) = (rejection.status(), rejection.code());
     tracing::info!(
-        target: "sallygate::proxy",
+        target: "sallygate::door",
         code = code.as_str(),
         status = status.as_u16(),
         reason = %rejection.reason(),

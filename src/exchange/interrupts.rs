@@ -67,7 +67,10 @@ impl Interrupts {
         (0..CHANNELS).for_each(|channel| self.notify(Channel(channel)));
     }
 
-    #[expect(clippy::indexing_slicing, reason = "a channel is below the number of channels")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a channel is below the number of channels"
+    )]
     fn listeners(&self, Channel(channel): Channel) -> &Listeners {
         &self.channels[channel % CHANNELS]
     }

@@ -55,7 +55,7 @@ where
     if !fits(response.headers(), bounds) {
         return Err(Reason::Upstream(UpstreamError::TooLarge));
     }
-    Ok(response.map(Body::new))
+    Ok(response.map(|body| Body::new(body).unguarded()))
 }
 
 /// Whether the head is within bounds: a caller, and every layer in between, has to hold all of it.
@@ -120,6 +120,10 @@ impl Reply<'_> {
                 websocket,
                 websocket::upstream_of(response.extensions_mut())?,
             )),
+            // To a caller over HTTP/2, success means that there is a WebSocket (RFC 8441 §4), and none has come about.
+            Some(websocket) if websocket.is_over_http2() && response.status().is_success() => {
+                return Err(Reason::Upstream(UpstreamError::Broken));
+            }
             _ => None,
         };
         let response = clean(response, target, rules)?;
@@ -148,12 +152,16 @@ fn clean(
         return Err(Reason::Upstream(UpstreamError::TooLarge));
     }
     let version = std::mem::replace(&mut parts.version, Version::HTTP_11);
+    // A client of another kind may have trailers behind whatever head.
+    let has_no_trailers = parts.extensions.get::<CameOver>().is_some()
+        && version < Version::HTTP_2
+        && parts.headers.contains_key(CONTENT_LENGTH);
     // The reason phrase is among the extensions: the upstream's words, unread.
     parts.extensions.clear();
     rules.clean(&mut parts.headers, target);
     rules.via().add(&mut parts.headers, version);
     // HTTP/1 has no trailers behind a body of known length.
-    let body = if version < Version::HTTP_2 && parts.headers.contains_key(CONTENT_LENGTH) {
+    let body = if has_no_trailers {
         body
     } else {
         body.filter_trailers(|| rules.trailers())

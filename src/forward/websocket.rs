@@ -88,6 +88,11 @@ impl WebSocket {
             && accepts.iter().eq([&accept(&self.key)])
     }
 
+    /// Whether the caller asked with HTTP/2's `CONNECT`.
+    pub(crate) fn is_over_http2(&self) -> bool {
+        self.version >= Version::HTTP_2
+    }
+
     /// Makes one connection of the two, in a task that ends with the exchange, and the response that tells the caller so.
     pub(crate) fn splice(
         self,
@@ -119,7 +124,7 @@ impl WebSocket {
             let splice = Splice::new(caller, upstream, exchange.idle_timeout());
             let passed = splice.run(exchange.websocket_end()).await;
             tracing::debug!(
-                target: "sallygate::proxy",
+                target: "sallygate::forward",
                 %request_id,
                 up = passed.up,
                 down = passed.down,

@@ -4,7 +4,7 @@
 //! head is one message in one reading; [`Authenticated`], whose caller is known; [`Admitted`], which may be sent. The last
 //! step makes an [`Outgoing`] request of it, from which the corridor goes on.
 
-use std::{mem, sync::Arc};
+use std::{mem, sync::Arc, time::SystemTime};
 
 use http::{Request, Version, request::Parts};
 
@@ -50,13 +50,20 @@ pub(super) struct Refused {
     pub(super) entry: Option<Arc<Entry>>,
 }
 
-/// A request of which there is one reading. Its URI is the path below the service, with the query.
-pub(super) struct Asked {
+/// The message itself, in a box: it is large, and moves through all the others.
+struct Message {
     head: Parts,
     body: Body,
+    by_host: bool,
+    /// When it came, by the proxy's clock.
+    now: SystemTime,
     /// The service that was called, if there is one of that name.
     entry: Option<Arc<Entry>>,
-    by_host: bool,
+}
+
+/// A request of which there is one reading. Its URI is the path below the service, with the query.
+pub(super) struct Asked {
+    message: Box<Message>,
 }
 
 /// Who asks, by a token that was verified, and which of the services that there are.
@@ -68,17 +75,13 @@ pub(super) struct Caller {
 
 /// A request whose caller is known, to a service that there is.
 pub(super) struct Authenticated {
-    head: Parts,
-    body: Body,
-    by_host: bool,
+    message: Box<Message>,
     caller: Caller,
 }
 
 /// A request that may be sent. It counts among those under way, and its token is out of its URI.
 pub(super) struct Admitted {
-    head: Parts,
-    body: Body,
-    by_host: bool,
+    message: Box<Message>,
     caller: Caller,
     websocket: Option<Box<WebSocket>>,
     admission: Admission,
@@ -126,16 +129,20 @@ impl Asked {
         scope: &Scope,
     ) -> Result<Self, Refused> {
         let (mut head, body) = request.into_parts();
+        let body = body.unguarded();
         // Drained when it is refused: a caller that is still sending would not see the response.
         let body = body.drain_on_drop(DrainOnDrop::of(head.version, &head.headers));
         let mut entry = None;
         match Self::check(&mut head, route.as_ref(), scope, &mut entry) {
             Err(reason) => Err(Refused::unverified(reason, &head, entry)),
             Ok(()) => Ok(Self {
-                head,
-                body,
-                entry,
-                by_host: matches!(route, Some(Route::ByHost(_))),
+                message: Box::new(Message {
+                    head,
+                    body,
+                    by_host: matches!(route, Some(Route::ByHost(_))),
+                    now: scope.config.exchanges.now(),
+                    entry,
+                }),
             }),
         }
     }
@@ -176,22 +183,25 @@ impl Asked {
     /// Finds the token and verifies it. It borrows, so that its future does not hold the request once more.
     pub(super) async fn verify(&self, scope: &Scope) -> Result<Caller, Refused> {
         let verified = self.find_and_verify(scope).await;
-        verified.map_err(|reason| Refused::unverified(reason, &self.head, self.entry.clone()))
+        verified.map_err(|reason| {
+            Refused::unverified(reason, &self.message.head, self.message.entry.clone())
+        })
     }
 
     /// The two belong together: a token that is missing is told from one that is bad, and nothing else is.
     async fn find_and_verify(&self, scope: &Scope) -> Result<Caller, Reason> {
+        let message = &*self.message;
         let Snapshot { registry, verifier } = &*scope.snapshot;
-        let Found { token, elsewhere } = token::find(registry, self.entry.as_deref(), &self.head)?;
+        let Found { token, elsewhere } =
+            token::find(registry, message.entry.as_deref(), &message.head)?;
         let revocations = scope.config.revocations.as_ref();
-        let now = scope.config.exchanges.now();
-        let claims = verify(&**verifier, revocations, &token, now).await;
+        let claims = verify(&**verifier, revocations, &token, message.now).await;
         let claims = claims.map_err(Reason::Token)?;
         // Behind the verification, which takes as long for either: a token in another service's place is no token here.
         if elsewhere {
             return Err(Reason::TokenElsewhere);
         }
-        let entry = self.entry.clone().ok_or(Reason::ServiceUnknown)?;
+        let entry = message.entry.clone().ok_or(Reason::ServiceUnknown)?;
         Ok(Caller {
             token,
             claims,
@@ -202,9 +212,7 @@ impl Asked {
     /// Joins what was asked with who asks.
     pub(super) fn authenticated_as(self, caller: Caller) -> Authenticated {
         Authenticated {
-            head: self.head,
-            body: self.body,
-            by_host: self.by_host,
+            message: self.message,
             caller,
         }
     }
@@ -224,8 +232,9 @@ impl Authenticated {
             token,
             claims,
             entry,
+            ..
         } = &self.caller;
-        let head = &mut self.head;
+        let head = &mut self.message.head;
         let proxy = scope.snapshot.registry.bounds();
         let acquire = |permits: &Arc<Permits>, bounds, busy| {
             let permit = permits.acquire(claims.sandbox_id(), bounds);
@@ -252,9 +261,7 @@ impl Authenticated {
             return Err(Reason::Loop);
         }
         Ok(Admitted {
-            head: self.head,
-            body: self.body,
-            by_host: self.by_host,
+            message: self.message,
             caller: self.caller,
             websocket,
             admission,
@@ -267,13 +274,18 @@ impl Admitted {
     /// target's base path, byte for byte.
     pub(super) fn prepare(self, scope: &Scope) -> Result<Outgoing<ServiceRules>, Reason> {
         let Self {
-            mut head,
-            body,
-            by_host,
+            message,
             caller,
             websocket,
             admission,
         } = self;
+        let Message {
+            mut head,
+            body,
+            by_host,
+            now,
+            ..
+        } = *message;
         let Caller {
             token,
             claims,
@@ -285,6 +297,7 @@ impl Admitted {
         if websocket.is_some() {
             token::remove_from_subprotocols(&mut head.headers, &token);
         }
+        entry.remove_items(&mut head.headers);
         let injected = scope.snapshot.registry.injected();
         let split = headers::split_request(
             mem::take(&mut head.headers),
@@ -298,7 +311,6 @@ impl Admitted {
             host: split.host,
             extensions: mem::take(&mut head.extensions),
         };
-        let now = scope.config.exchanges.now();
         let context = Context::new(claims, entry.clone(), scope.request_id, now, taken);
         head.headers = split.passed;
         let rules = ServiceRules::new(scope.config.clone(), entry, context, by_host);

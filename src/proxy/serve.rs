@@ -6,7 +6,11 @@
 //! Each stage is a function on values, in `admission.rs` on the way in and in `forward` from there on, and none of them needs
 //! tower.
 
-use std::{future::ready, sync::Arc};
+use std::{
+    future::ready,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use http::{HeaderValue, Request, Response, Version};
 
@@ -46,17 +50,13 @@ pub(super) fn serve(
         version: request.version(),
     };
     // Before the token is looked for: nothing means anything in a message that can be read in two ways.
-    match Asked::read(request, route, &scope) {
+    let asked = catch_unwind(AssertUnwindSafe(|| Asked::read(request, route, &scope)));
+    match asked.unwrap_or_else(|_| Err(Refused::panicked())) {
         Err(refused) => {
             let response = allow(origin, respond_to(refused, &scope), &scope);
             InfallibleFuture::new(ready(response))
         }
-        Ok(asked) => InfallibleFuture::new(respond(
-            Box::new(asked),
-            scope,
-            client,
-            origin.map(Box::new),
-        )),
+        Ok(asked) => InfallibleFuture::new(respond(asked, scope, client, origin.map(Box::new))),
     }
 }
 
@@ -66,7 +66,7 @@ pub(super) fn serve(
     reason = "the future of an async fn holds each argument twice"
 )]
 fn respond(
-    asked: Box<Asked>,
+    asked: Asked,
     scope: Scope,
     mut client: impl OutboundService,
     origin: Option<Box<HeaderValue>>,
@@ -146,7 +146,7 @@ mod tests {
         };
         let route = Some(Route::ByHost("svc".into()));
         let asked = Asked::read(request, route, &scope).ok().unwrap();
-        let future = respond(Box::new(asked), scope, Client::new(), None);
+        let future = respond(asked, scope, Client::new(), None);
         let size = std::mem::size_of_val(&future);
         assert!(size <= 1024, "{size} bytes");
         assert_eq!(future.await.status(), 401);

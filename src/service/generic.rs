@@ -215,7 +215,8 @@ impl Api {
     /// ```
     #[must_use]
     pub fn policy(mut self, adjust: impl FnOnce(Policy) -> Policy) -> Self {
-        self.policy = adjust(self.policy);
+        let before = self.policy.clone();
+        self.policy = adjust(self.policy).within(before);
         self
     }
 

@@ -79,7 +79,7 @@ impl Limits {
         self
     }
 
-    /// Number of header fields of a request; more are answered with 431. Defaults to 100, and is never more than 24,576.
+    /// Number of header fields of a request; more are answered with 431. Defaults to 100, and is never more than 24,000.
     #[must_use]
     pub const fn header_fields(mut self, fields: usize) -> Self {
         self.header_fields = Some(fields);
@@ -224,8 +224,8 @@ pub(crate) struct Bounds {
     pub(crate) concurrent_per_sandbox: Option<NonZeroUsize>,
 }
 
-/// The maps of the `http` crate panic at 32,768 fields, and some are added on the way.
-const HEADER_FIELDS_MAX: usize = 24_576;
+/// The maps of the `http` crate panic above 24,576 different names, and some are added on the way.
+const HEADER_FIELDS_MAX: usize = 24_000;
 
 /// The longest path and query that the `http` crate takes.
 const URI_BYTES_MAX: usize = 65_534;
@@ -321,7 +321,7 @@ mod tests {
                 .header_fields(usize::MAX)
                 .uri_bytes(usize::MAX),
         );
-        assert_eq!((bounds.header_fields, bounds.uri_bytes), (24_576, 65_534));
+        assert_eq!((bounds.header_fields, bounds.uri_bytes), (24_000, 65_534));
     }
 
     #[test]

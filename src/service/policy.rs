@@ -104,6 +104,31 @@ impl Policy {
         self
     }
 
+    /// This policy, with all that `before` refused: whoever adjusts a policy may have returned another one.
+    pub(super) fn within(mut self, before: Self) -> Self {
+        if let Some(methods) = before.methods {
+            self = self.methods(methods);
+        }
+        for paths in before.paths {
+            if !self.paths.contains(&paths) {
+                self.paths.push(paths);
+            }
+        }
+        for path in before.refused_paths {
+            if !self.refused_paths.contains(&path) {
+                self.refused_paths.push(path);
+            }
+        }
+        for place in before.taken_out {
+            if !self.taken_out.contains(&place) {
+                self.taken_out.push(place);
+            }
+        }
+        self.redact_errors |= before.redact_errors;
+        self.limits = self.limits.or(before.limits);
+        self
+    }
+
     pub(super) const fn own_limits(&self) -> &Limits {
         &self.limits
     }
@@ -121,8 +146,7 @@ impl Policy {
     /// pays, a parameter that is read as a key. Under any spelling of the name, and a header of the requests to all services
     /// of the proxy. Defaults to the places of the service's [injections](crate::ServiceConfig::injections).
     ///
-    /// Headers and query parameters are taken out; a service with another place here is refused when it is added to a
-    /// proxy.
+    /// All but a part of the path can be taken out; a service with such a place here is refused when it is added to a proxy.
     ///
     /// # Example
     ///

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use http::{HeaderValue, request::Parts};
+use http::{HeaderMap, HeaderValue, request::Parts};
 
 use crate::{
     ConfigError, extract,
@@ -50,6 +50,11 @@ impl Entry {
     fn closed(&self) -> impl Iterator<Item = &Place> {
         let injected = self.injections.iter().map(Injection::place);
         injected.chain(&self.policy.taken_out)
+    }
+
+    /// Takes out of lists in headers what stands where nothing of a caller's passes.
+    pub(crate) fn remove_items(&self, headers: &mut HeaderMap) {
+        self.closed().for_each(|place| place.remove_item(headers));
     }
 
     /// Whether a parameter of a query stands where nothing of a caller's passes.
@@ -188,7 +193,7 @@ fn check(policy: &Policy, injections: &[Injection]) -> Result<(), &'static str> 
         return Err("a key goes into a header that frames the message");
     }
     if !policy.taken_out.iter().all(Place::can_be_taken_out) {
-        return Err("its policy takes out what is no header and no query parameter");
+        return Err("its policy takes out a part of the path");
     }
     Ok(())
 }

@@ -66,11 +66,17 @@ impl Api {
     #[must_use]
     pub fn openai(key: Credential) -> Self {
         let methods = [Method::GET, Method::HEAD, Method::POST, Method::DELETE];
-        let account = ACCOUNT.map(|name| Place::header(HeaderName::from_static(name)));
-        let policy = Policy::known(methods, &["/v1/**"], &REFUSED).take_out(account);
-        let target = Target::known("api.openai.com", "/");
+        let subprotocol = |prefix: &str| Place::of(Kind::Subprotocol(prefix.into()));
         // Where the Realtime API's clients in browsers put their key.
-        let in_browsers = Place::of(Kind::Subprotocol("openai-insecure-api-key.".into()));
+        let in_browsers = subprotocol("openai-insecure-api-key.");
+        let account = ACCOUNT.map(|name| Place::header(HeaderName::from_static(name)));
+        // Pages in browsers say the same in subprotocols, and a key of their own beside the token's.
+        let of_pages = ["openai-organization.", "openai-project."].map(subprotocol);
+        let policy = Policy::known(methods, &["/v1/**"], &REFUSED)
+            .take_out(account)
+            .take_out(of_pages)
+            .take_out([in_browsers.clone()]);
+        let target = Target::known("api.openai.com", "/");
         Self::of(&KNOWN, target, Place::bearer(), key)
             .replace_policy(policy)
             .accept(in_browsers)

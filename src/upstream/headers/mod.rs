@@ -11,7 +11,7 @@ use std::{borrow::Cow, collections::HashSet};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, VIA},
 };
 use memchr::memmem;
 use percent_encoding::percent_decode;
@@ -70,7 +70,7 @@ fn is_proxy_authentication(name: &str) -> bool {
 pub(crate) fn check_passable(names: &[HeaderName]) -> Result<(), ConfigError> {
     if names
         .iter()
-        .any(|name| is_framing(name) || is_proxy_authentication(name.as_str()))
+        .any(|name| is_framing(name) || is_proxy_authentication(name.as_str()) || *name == VIA)
     {
         return Err(ConfigError::Header(
             "belongs to the connection and cannot be let through",
