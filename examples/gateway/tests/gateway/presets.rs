@@ -26,18 +26,21 @@ async fn each_preset_takes_the_token_where_the_clients_put_the_key_and_puts_the_
  {
     let site = Site::new().await;
     let web = format!("web = \"http://{}/git\"\n", site.upstream.addr);
-    let services = [
-        site.preset("anthropic", "", ""),
-        site.preset("gemini", "", ""),
-        site.preset("github", "/api/v3", &web),
-        site.preset(
-            "openai",
-            "",
-            "organization = \"org-1\"\nproject = \"proj_1\"\n",
-        ),
-        site.preset("slack", "/api", ""),
-        site.preset("stripe", "", ""),
+    let account = "organization = \"org-1\"\nproject = \"proj_1\"\n";
+    let presets = [
+        ("anthropic", "", ""),
+        ("gemini", "", ""),
+        ("github", "/api/v3", &*web),
+        ("openai", "", account),
+        ("slack", "/api", ""),
+        ("stripe", "", ""),
     ];
+    let names = presets.map(|(name, ..)| name);
+    assert!(
+        sallygate::Api::known_names().eq(names),
+        "a row for each known API"
+    );
+    let services = presets.map(|(name, base, more)| site.preset(name, base, more));
     let bearer = Slot::Bearer;
     let git = Slot::Basic("x-access-token");
     let anthropic = Slot::Header("x-api-key");
