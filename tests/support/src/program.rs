@@ -1,4 +1,5 @@
 use std::{
+    env,
     path::PathBuf,
     process::{Command, ExitStatus, Output, Stdio},
     time::Duration,
@@ -11,9 +12,13 @@ pub fn client(program: &str) -> Option<PathBuf> {
     below("target/clients", program)
 }
 
-/// A program of `target/tools`, in the same way.
+/// A program of `target/tools`, where CI installs what is not on the path, or else of the path.
 pub fn tool(program: &str) -> Option<PathBuf> {
-    below("target/tools/bin", program)
+    let installed = crate::repository().join("target/tools/bin").join(program);
+    let path = env::var_os("PATH").unwrap_or_default();
+    let on_the_path = env::split_paths(&path).map(|folder| folder.join(program));
+    let mut all = [installed].into_iter().chain(on_the_path);
+    all.find(|path| path.exists()).or_else(|| skip(program))
 }
 
 /// A program of the machine.
@@ -28,7 +33,7 @@ fn below(folder: &str, program: &str) -> Option<PathBuf> {
 }
 
 fn skip<T>(what: &str) -> Option<T> {
-    let strict = std::env::var_os("SALLYGATE_REQUIRE_ALL").is_some_and(|value| value == "1");
+    let strict = env::var_os("SALLYGATE_REQUIRE_ALL").is_some_and(|value| value == "1");
     assert!(!strict, "{what} is not installed");
     eprintln!("skipped: {what} is not installed");
     None
