@@ -53,7 +53,7 @@ pub(super) fn serve(
     let asked = catch_unwind(AssertUnwindSafe(|| Asked::read(request, route, &scope)));
     match asked.unwrap_or_else(|_| Err(Refused::panicked())) {
         Err(refused) => {
-            let response = allow(origin, respond_to(refused, &scope), &scope);
+            let response = with_cors(origin, respond_to(refused, &scope), &scope);
             InfallibleFuture::new(ready(response))
         }
         Ok(asked) => InfallibleFuture::new(respond(asked, scope, client, origin.map(Box::new))),
@@ -91,12 +91,12 @@ fn respond(
         };
         let response = response.await;
         let response = response.unwrap_or_else(|refused| respond_to(refused, &scope));
-        allow(origin.map(|origin| *origin), response, &scope)
+        with_cors(origin.map(|origin| *origin), response, &scope)
     }
 }
 
 /// Lets the page that asked read the response, refusals among them, if it may.
-fn allow(
+fn with_cors(
     origin: Option<HeaderValue>,
     mut response: Response<Body>,
     scope: &Scope,

@@ -4,7 +4,7 @@
 //! request at the upstream must not be able to call the proxy in the sandbox's name.
 
 use http::{
-    HeaderMap, HeaderValue, Uri,
+    HeaderMap, Uri,
     header::{COOKIE, SEC_WEBSOCKET_PROTOCOL},
     request::Parts,
 };
@@ -106,32 +106,11 @@ pub(super) fn check_credentials(parts: &Parts, registry: &Registry) -> Result<()
 
 /// Takes the token out of the list of subprotocols, where browsers have to put it.
 pub(super) fn remove_from_subprotocols(headers: &mut HeaderMap, token: &str) {
-    let lists: Vec<_> = headers
-        .get_all(SEC_WEBSOCKET_PROTOCOL)
-        .iter()
-        .cloned()
-        .collect();
-    if !lists
-        .iter()
-        .any(|list| headers::contains(list.as_bytes(), token))
-    {
-        return;
-    }
-    headers.remove(SEC_WEBSOCKET_PROTOCOL);
-    for list in lists {
-        let kept: Vec<&str> = list
-            .to_str()
-            .unwrap_or_default()
-            .split(',')
-            .map(str::trim)
-            .filter(|protocol| {
-                !protocol.is_empty() && !headers::contains(protocol.as_bytes(), token)
-            })
-            .collect();
-        if let Ok(kept) = HeaderValue::try_from(kept.join(", "))
-            && !kept.is_empty()
-        {
-            headers.append(SEC_WEBSOCKET_PROTOCOL, kept);
-        }
+    let holds = |text: &[u8]| headers::contains(text, token);
+    let mut lists = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    if lists.any(|list| holds(list.as_bytes())) {
+        headers::retain_items(headers, &SEC_WEBSOCKET_PROTOCOL, ',', |item| {
+            !holds(item.as_bytes())
+        });
     }
 }

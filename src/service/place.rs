@@ -16,7 +16,7 @@ use crate::{
     credential::{Material, sensitive},
     extract,
     service::target::concat,
-    upstream::path,
+    upstream::{headers, path},
 };
 
 /// Where a key stands in a request: the credential upstream, or the token that a caller sends instead.
@@ -267,14 +267,14 @@ impl Place {
     }
 
     /// Takes out what a caller put here, where it stands among other things that may pass: cookies, and subprotocols.
-    pub(crate) fn remove_item(&self, headers: &mut HeaderMap) {
+    pub(crate) fn remove_item(&self, given: &mut HeaderMap) {
         match &self.0 {
-            Kind::Cookie(name) => retain_items(headers, &COOKIE, ';', |pair| {
+            Kind::Cookie(name) => headers::retain_items(given, &COOKIE, ';', |pair| {
                 let given = pair.split('=').next().unwrap_or_default().trim();
                 !given.eq_ignore_ascii_case(name)
             }),
             Kind::Subprotocol(prefix) => {
-                retain_items(headers, &SEC_WEBSOCKET_PROTOCOL, ',', |item| {
+                headers::retain_items(given, &SEC_WEBSOCKET_PROTOCOL, ',', |item| {
                     let given = item.get(..prefix.len());
                     !given.is_some_and(|given| given.eq_ignore_ascii_case(prefix))
                 });
@@ -308,40 +308,6 @@ impl Place {
             let given: Vec<u8> = percent_decode_str(given).collect();
             given.eq_ignore_ascii_case(name.as_bytes())
         })
-    }
-}
-
-/// Keeps some items of a list header. Lines from which none goes stay as they are.
-fn retain_items(
-    headers: &mut HeaderMap,
-    name: &HeaderName,
-    separator: char,
-    keep: impl Fn(&str) -> bool,
-) {
-    let lines: Vec<_> = headers.get_all(name).iter().cloned().collect();
-    let goes = |line: &HeaderValue| {
-        // What is no text could be read in any way.
-        let text = line.to_str();
-        text.map_or(true, |text| {
-            !text.split(separator).map(str::trim).all(&keep)
-        })
-    };
-    if !lines.iter().any(goes) {
-        return;
-    }
-    headers.remove(name);
-    for line in lines {
-        let items = line.to_str().unwrap_or_default().split(separator);
-        let kept: Vec<_> = items
-            .map(str::trim)
-            .filter(|item| !item.is_empty() && keep(item))
-            .collect();
-        let kept = kept.join(&format!("{separator} "));
-        if let Ok(kept) = HeaderValue::try_from(kept)
-            && !kept.is_empty()
-        {
-            headers.append(name.clone(), kept);
-        }
     }
 }
 

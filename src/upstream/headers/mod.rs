@@ -112,6 +112,40 @@ pub(crate) fn lists(value: &HeaderValue, item: &str) -> bool {
     })
 }
 
+/// Keeps some items of a list header. Lines from which none goes stay as they are.
+pub(crate) fn retain_items(
+    headers: &mut HeaderMap,
+    name: &HeaderName,
+    separator: char,
+    keep: impl Fn(&str) -> bool,
+) {
+    let lines: Vec<_> = headers.get_all(name).iter().cloned().collect();
+    let goes = |line: &HeaderValue| {
+        // What is no text could be read in any way.
+        let text = line.to_str();
+        text.map_or(true, |text| {
+            !text.split(separator).map(str::trim).all(&keep)
+        })
+    };
+    if !lines.iter().any(goes) {
+        return;
+    }
+    headers.remove(name);
+    for line in lines {
+        let items = line.to_str().unwrap_or_default().split(separator);
+        let kept: Vec<_> = items
+            .map(str::trim)
+            .filter(|item| !item.is_empty() && keep(item))
+            .collect();
+        let kept = kept.join(&format!("{separator} "));
+        if let Ok(kept) = HeaderValue::try_from(kept)
+            && !kept.is_empty()
+        {
+            headers.append(name.clone(), kept);
+        }
+    }
+}
+
 /// Taking one out moves another into its place: the order of what stays is not kept.
 fn remove_all(headers: &mut HeaderMap, goes: impl Fn(&HeaderName) -> bool) {
     let gone: Vec<_> = headers.keys().filter(|name| goes(name)).cloned().collect();
